@@ -62,6 +62,8 @@ from sync.wire import Outcome
 
 # Why an entry waits that two machines might have sent.
 ON_HOLD = "shared_identity"
+# Why a person should look at a join that counts.
+TWO_MEMBERS = "two_members"
 _HELD = Seen(code="accepted", detail="on hold: two machines alternate under this identity; enrol one of them anew")
 
 _log = structlog.get_logger(__name__)
@@ -79,6 +81,10 @@ class _Taken(Struct, frozen=True, kw_only=True):
     h: bytes
     seen: Seen
     reason: str
+
+    @property
+    def is_for_a_person(self) -> bool:
+        return self.seen.code == "quarantined" or self.seen is _HELD or self.seen.apart
 
 
 class _ApartError(Exception):
@@ -310,10 +316,10 @@ class Batch:
             case SignalBody():
                 return self._event(new.entry, new.body), ""
             case ErasedBody():
-                first = erasing.confirm(connection, self._device.id, new.body.erasure, now)
-                return Seen(code="accepted" if first else "duplicate"), ""
+                return self._confirmed(new.body), "erasure"
             case JoinBody() | ProfileBody() | ConsentBody() | AliasBody():
-                return self._told(new.entry, new.body, new.of), "member"
+                seen = self._told(new.entry, new.body, new.of)
+                return seen, TWO_MEMBERS if seen.apart else "member"
             case RedeemBody() | ReleaseBody() | AllowanceReturnBody():
                 return self._spending(new.entry, new.body), "redemption"
             case Fault():
@@ -337,6 +343,13 @@ class Batch:
                         return joining.alias(connection, entry, body, now)
         except CardError as error:
             return Seen(code="quarantined", detail=str(error))
+
+    def _confirmed(self, body: ErasedBody) -> Seen:
+        """A register holds nothing of an erased member any more."""
+        first = erasing.confirm(self._connection, self._device.id, body.erasure, self._now)
+        if first is None:
+            return Seen(code="quarantined", detail="no erasure has this number here")
+        return Seen(code="accepted" if first else "duplicate")
 
     def _spending(self, entry: Entry, body: Spending) -> Seen:
         """What a register says of points that are spent, or that it will not spend."""
@@ -371,22 +384,22 @@ class Batch:
             self._hold()
         else:
             self._take_all()
-        anew = folding.fold_anew(
-            self._connection, {member for one in self._taken for member in one.seen.touched}, self._now
-        )
-        moved = sorted(anew.union(*(one.seen.moved for one in self._taken)))
-        set_aside = set[str]().union(*(one.seen.set_aside for one in self._taken))
+        gone = set[str]().union(*(one.seen.gone for one in self._taken))
+        touched = {member for one in self._taken for member in one.seen.touched}
+        anew = folding.fold_anew(self._connection, touched - gone, self._now)
+        moved = sorted(anew.union(*(one.seen.moved for one in self._taken)) - gone)
+        set_aside = set[str]().union(*(one.seen.set_aside for one in self._taken)) - gone
         changed = set_aside.union(moved, *(one.seen.changed for one in self._taken))
-        plain = {member: rows for member, rows in self._given.items() if member not in anew | set_aside}
+        plain = {member: rows for member, rows in self._given.items() if member not in anew | set_aside | gone}
         ledger.advance_balances(self._connection, plain, self._now)
         ledger.refresh_balances(self._connection, [member for member in moved if member not in plain], self._now)
         only_aside = sorted(set_aside.difference(moved))
         ledger.refresh_balances(self._connection, only_aside, self._now, to_be_planned=False)
         feed.note_changes(self._connection, sorted(changed), self._now)
-        shown = {one.seen.member for one in self._taken if one.seen.member is not None}
+        shown = {one.seen.member for one in self._taken if one.seen.member is not None} - gone
         scopes.seen(self._connection, self._device.store, shown, self._now)
         insert_rows(self._connection, tables.entries, [self._row(one) for one in self._taken[self._recorded :]])
-        self._set_aside([one for one in self._taken if one.seen.code == "quarantined" or one.seen is _HELD])
+        self._set_aside([one for one in self._taken if one.is_for_a_person])
         return [(outcome_of(one.entry.seq, one.seen.code, one.seen.detail), one.seen.member) for one in self._taken]
 
     def fork(self, entries: tuple[Entry, ...], detail: str) -> EpochFencedError:

@@ -14,12 +14,11 @@ from typing import Literal
 from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
 
-from central import cards, context, members, profiles, receipts, scopes, states
+from central import cards, context, feed, members, profiles, receipts, scopes, states
 from central.bodies import Telling
 from central.cards import CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.devices import Device
-from central.members import ImportedMember
 from central.receipts import Seen
 from loyalty.addresses import address_code
 from loyalty.identification import MemberKind, normal_code
@@ -52,20 +51,30 @@ def join(connection: Connection, device: Device, entry: Entry, body: JoinBody, n
     if known is not None:
         return _about(known, connection, entry) or Seen(code="duplicate", member=known)
     codes = numbers_of(body.codes, cards.code_key(connection))
-    owner = _owner(connection, codes)
-    if owner is None:
-        members.add(connection, [ImportedMember(member=body.provisional_id)], now)
+    named = _named(connection, codes)
+    if named:
+        member, gone = _one_of(connection, named, now)
+        _alias(connection, body.provisional_id, member, "joined again", now)
     else:
-        _alias(connection, body.provisional_id, owner, "joined again", now)
-    member = owner or body.provisional_id
-    profiles.tell(connection, member, body.fields, entry.key, now)
+        member, gone = body.provisional_id, []
+        members.add_joined(connection, member, now)
+    profiles.tell(connection, member, body.fields, entry, now)
     profiles.keep_consents(connection, member, body.consent, profiles.Source.of_entry(entry, device), now)
     touched, others = give(connection, member, codes, now)
     note_entry(connection, member, entry.key)
-    said = [] if owner is None else [f"is {owner}"]
+    said = [f"is {member}"] if named else []
+    said += [f"so is {one}" for one in gone]
     said += [f"a code names {other}, who was left alone" for other in sorted(others)]
-    detail = "; ".join(said)
-    return Seen(code="accepted", detail=detail, member=member, touched=touched, moved=frozenset({member}))
+    return Seen(
+        code="accepted",
+        detail="; ".join(said),
+        member=member,
+        touched=touched | ({member} if gone else set()),
+        moved=frozenset({member}),
+        changed=frozenset(gone),
+        gone=frozenset(gone),
+        apart=bool(others),
+    )
 
 
 def profile(connection: Connection, entry: Entry, body: ProfileBody, now: datetime) -> Seen:
@@ -75,7 +84,7 @@ def profile(connection: Connection, entry: Entry, body: ProfileBody, now: dateti
         return member
     before = {kind: profiles.value_of(connection, member, kind) for kind in _ADDRESSES if kind in body.fields}
     key = cards.code_key(connection) if before else ""
-    changed = profiles.tell(connection, member, body.fields, entry.key, now)
+    changed = profiles.tell(connection, member, body.fields, entry, now)
     touched: frozenset[str] = frozenset()
     for kind, told_before in before.items():
         if kind not in changed:
@@ -205,6 +214,8 @@ def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> N
     )
     for table in whose:
         connection.execute(update(table).where(table.c.member == gone).values(member=kept))
+    if not members.joined(connection, gone):
+        connection.execute(update(tables.members).where(tables.members.c.id == kept).values(joined=0))
     for held in (tables.balances, tables.unfolded):
         connection.execute(delete(held).where(held.c.member == gone))
     states.forget(connection, [gone, kept])
@@ -214,11 +225,31 @@ def _alias(connection: Connection, alias: str, member: str, because: str, now: d
     connection.execute(insert(tables.member_aliases).values(alias=alias, member=member, since=now, because=because))
 
 
-def _owner(connection: Connection, codes: Sequence[CardNumber]) -> str | None:
-    """The member that one of these names, those of cards first."""
+def _named(connection: Connection, codes: Sequence[CardNumber]) -> list[str]:
+    """The members whom these name, those of cards first."""
     in_order = sorted(codes, key=lambda code: _FIRST.index(code.kind))
     found = (cards.owner_of(connection, code.code) for code in in_order)
-    return next((owner for owner in found if owner is not None), None)
+    return list(dict.fromkeys(owner for owner in found if owner is not None))
+
+
+def _one_of(connection: Connection, named: Sequence[str], now: datetime) -> tuple[str, list[str]]:
+    """Who somebody is whose codes name these members, and which of them are that one since.
+
+    Who is known by joins alone is one with whom another join names: it would be, had that come first. Two of the
+    shop's own stay two, until a person says otherwise.
+    """
+    kept, *others = named
+    gone: list[str] = []
+    for other in others:
+        source, target = (other, kept) if members.joined(connection, other) else (kept, other)
+        if not members.joined(connection, source):
+            continue
+        merge(connection, source, target, "one person by what they joined with", now)
+        # Who is meant comes first: a register that lets the other go knows the codes by then.
+        feed.note_changes(connection, [target, source], now)
+        kept = target
+        gone.append(source)
+    return kept, gone
 
 
 def _adopted(connection: Connection, member: str, codes: Iterable[str]) -> frozenset[str]:

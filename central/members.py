@@ -152,6 +152,18 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
     )
 
 
+def add_joined(connection: Connection, member: str, now: datetime) -> None:
+    """Somebody who joined at a register, and of whom nothing is known but what is told there."""
+    add(connection, [ImportedMember(member=member)], now)
+    connection.execute(update(tables.members).where(tables.members.c.id == member).values(joined=1))
+
+
+def joined(connection: Connection, member: str) -> bool:
+    """Whether a member is known by joins at registers alone."""
+    known = tables.members.c
+    return bool(connection.execute(select(known.joined).where(known.id == member)).scalar_one())
+
+
 def add(connection: Connection, members: Sequence[ImportedMember], now: datetime) -> None:
     """Members of whom nothing is known yet, with no points; their codes are `central.cards`'."""
     connection.execute(insert(tables.members), [_member_values(member, now) for member in members])

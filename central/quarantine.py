@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from central import erasing, feed, folding, ledger, members, scopes
-from central.batch import ON_HOLD, TakenAgain, apply_again
+from central.batch import ON_HOLD, TWO_MEMBERS, TakenAgain, apply_again
 from central.bodies import HANDLED, opened
 from central.db import tables
 from central.db.sets import among
@@ -35,6 +35,8 @@ AGAIN = 2000
 MAX_LISTED = 200
 # What an update of the centre may have learnt to handle.
 _AWAIT_UPDATE = ("not_yet", "unknown_kind")
+# What a person looks at, and is never applied: another history, and what counts already.
+_LOOKED_AT = ("fork", TWO_MEMBERS)
 # What is told of who or what was not here, and may come from another register.
 _AWAIT_OTHERS = (members.UNKNOWN_ID, NOT_HERE)
 _ABOUT_A_MEMBER = (ProfileBody, ConsentBody, AliasBody, RedeemBody)
@@ -122,7 +124,7 @@ def retry(connection: Connection, now: datetime, items: Collection[int] = ()) ->
     What still has no effect stays, with the reason of now.
     """
     columns = tables.quarantine.c
-    query = _waiting().where(columns.reason != "fork", _not_on_hold(connection))
+    query = _waiting().where(columns.reason.not_in(_LOOKED_AT), _not_on_hold(connection))
     return _apply(connection, query.where(columns.id.in_(tuple(items))) if items else query, now)
 
 
@@ -196,6 +198,7 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
     touched: set[str] = set()
     moved: set[str] = set()
     set_aside: set[str] = set()
+    gone: set[str] = set()
     applied = 0
     for row in rows:
         entry = msgspec.json.decode(row.raw, type=Entry)
@@ -208,15 +211,18 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
             touched |= seen.touched
             moved |= seen.moved | seen.changed
             set_aside |= seen.set_aside
+            gone |= seen.gone
             if seen.member is not None:
                 scopes.seen(connection, row.store, (seen.member,), row.received_at)
             values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
+            if seen.apart:
+                values = {"reason": again.reason, "detail": seen.detail}
         if again.kept is not entry:
             values["raw"] = msgspec.json.encode(again.kept)
             erasing.drop_body(connection, row.epoch, row.seq)
         connection.execute(update(table).where(table.c.id == row.id).values(values))
-    settled = folding.settle(connection, touched, now)
-    ledger.refresh_balances(connection, sorted(set_aside.difference(settled)), now, to_be_planned=False)
+    settled = folding.settle(connection, touched - gone, now)
+    ledger.refresh_balances(connection, sorted(set_aside.difference(settled, gone)), now, to_be_planned=False)
     feed.note_changes(connection, sorted(moved.union(settled, set_aside)), now)
     return Again(applied=applied, waiting=len(rows) - applied)
 

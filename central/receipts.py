@@ -35,7 +35,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What became of one sighting. `member` is whose feed row shows it.
 
     `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed; of those who
-    `changed` only what is told of them is another, of those in `set_aside` what registers hold of their points.
+    `changed` only what is told of them is another, of those in `set_aside` what registers hold of their points. Those
+    who are `gone` mean somebody else since. `apart` says that a person should look whether two members are one.
     """
 
     code: Literal["accepted", "duplicate", "quarantined"]
@@ -45,6 +46,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     moved: frozenset[str] = frozenset()
     changed: frozenset[str] = frozenset()
     set_aside: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+    apart: bool = False
 
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:

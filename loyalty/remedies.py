@@ -173,6 +173,14 @@ REMEDIES: Final[Mapping[str, str]] = {
         "wrong, correct it at its register. Dismiss this entry once you know which is right."
     ),
     "member": "The receipt belongs to another member already. Ask the shop whose it is; then dismiss this entry.",
+    "erasure": (
+        "A register says that it carried out an erasure that is not here. If the centre was restored without its "
+        "`journal.jsonl`, erase the member again; else dismiss this entry."
+    ),
+    "two_members": (
+        "Somebody joined with codes of two members, and counts as the first. If they are one person, run "
+        "`tillside-central members merge`; then dismiss this entry."
+    ),
     "correction": (
         "A corrected reading came for a receipt that is not here, has earned already, or is another receipt too. "
         "Re-evaluate once the receipt is here; else dismiss this entry."

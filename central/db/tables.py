@@ -321,6 +321,7 @@ unmapped_goods = Table(
 
 # ---- members and points
 
+# `joined` is 1 of who is known by joins at registers alone, 0 of whom the shop named itself.
 members = Table(
     "members",
     metadata,
@@ -331,6 +332,7 @@ members = Table(
     Column("created_at", Moment, nullable=False),
     Column("birth_month", Integer),
     Column("segments", Text, nullable=False, server_default="[]"),
+    Column("joined", Integer, nullable=False, server_default="0"),
 )
 
 # What people had told of a member before they told otherwise; each row holds until its time. Append-only.

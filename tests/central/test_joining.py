@@ -15,7 +15,7 @@ from central import cards, events, members, operations, profiles, quarantine
 from central.admin.views.members import member_page
 from central.db import tables
 from loyalty.addresses import address_code
-from loyalty.member import Member
+from loyalty.member import Consent, Member
 from loyalty.receipt import MemberReference
 from sync.hlc import Hlc, milliseconds
 from sync.records import (
@@ -159,6 +159,42 @@ async def test_a_grant_counts_only_if_it_saw_the_withdrawal(centre: RunningCentr
     assert len(centre.read(lambda c: profiles.evidence(c, "m1"))) == 4
 
 
+async def test_a_withdrawal_at_a_till_whose_clock_is_behind_is_not_lost(centre: RunningCentre) -> None:
+    first, second, behind = await centre.till("3"), await centre.till("4"), await centre.till("5")
+
+    def shown() -> Consent:
+        return (row(centre, "m1").consents or ())[0]
+
+    def said(state: str, **more: Any) -> ConsentBody:
+        return ConsentBody(member="m1", channel="sms", state=state, text_version="1", **more)  # type: ignore[arg-type]
+
+    # Given a consent that was taken back and given anew, while a third till has no network, and shows the first
+    await outcome(first, "consent", said("granted"), at(-3600))
+    old = shown().hlc
+    await outcome(second, "consent", said("withdrawn", seen=old), at(0, "bbbbbbbb"))
+    await outcome(first, "consent", said("granted", seen=shown().hlc), at(60))
+    # When it is taken back there, by a clock that is ten years behind
+    await outcome(behind, "consent", said("withdrawn", seen=old), at(-10 * 365 * 86_400, "cccccccc"))
+
+    # Then it is, until somebody who saw that grants it
+    assert shown().state == "withdrawn"
+    await outcome(first, "consent", said("granted", seen=shown().hlc), at(120))
+    assert shown().state == "granted"
+
+
+async def test_a_till_whose_clock_was_years_ahead_once_tells_what_it_was_told_when(centre: RunningCentre) -> None:
+    till, other = await centre.till("3"), await centre.till("4")
+    # Given what it was told before another, and sends after that
+    far = ToldValue(value="old", hlc=at(10 * 365 * 86_400))
+    till.told("profile", ProfileBody(member="m1", fields={"note": far}), hlc=far.hlc)
+    centre.clock.now = NOON + timedelta(hours=3)
+    await outcome(other, "profile", ProfileBody(member="m1", fields={"note": told("new", 7200)}))
+    centre.clock.now = NOON + timedelta(hours=6)
+    await till.send(1)
+
+    assert row(centre, "m1").note == "new"
+
+
 async def test_another_code_of_a_member_earns_and_nobody_elses_is_taken(centre: RunningCentre) -> None:
     till = await centre.till()
     await till.sell(receipt(1, code="TS901"))
@@ -197,6 +233,29 @@ async def test_merged_members_have_the_points_cards_and_history_of_both(centre: 
     # And a return of what she bought before takes from the one that she is
     with pytest.raises(ValueError, match="one member already"):
         centre.write(lambda c: operations.merge_members(c, "p-1", "m1", "", NOON))
+
+
+async def test_of_two_who_are_one_the_field_counts_that_was_told_last(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await outcome(till, "profile", ProfileBody(member="m2", fields={"language": told("sl", 1), "note": told("b", 4)}))
+    await outcome(till, "profile", ProfileBody(member="m1", fields={"language": told("hr", 2), "note": told("a", 3)}))
+
+    centre.write(lambda c: operations.merge_members(c, "m2", "m1", "", NOON))
+
+    assert (row(centre, "m1").language, row(centre, "m1").note) == ("hr", "b")
+
+
+async def test_a_grant_that_saw_what_is_to_come_saw_no_more_than_there_was(centre: RunningCentre) -> None:
+    till, other = await centre.till("3"), await centre.till("4")
+
+    def said(state: str, **more: Any) -> ConsentBody:
+        return ConsentBody(member="m1", channel="sms", state=state, text_version="1", **more)  # type: ignore[arg-type]
+
+    await outcome(till, "consent", said("granted", seen=at(10 * 365 * 86_400)), at(1))
+    centre.clock.now = NOON + timedelta(minutes=10)
+    await outcome(other, "consent", said("withdrawn", seen=(row(centre, "m1").consents or ())[0].hlc), at(600))
+
+    assert (row(centre, "m1").consents or ())[0].state == "withdrawn"
 
 
 async def test_merging_and_selling_come_to_the_same_in_any_order(centre: RunningCentre) -> None:
