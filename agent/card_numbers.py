@@ -21,7 +21,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from loyalty.check_digit import GTIN_LENGTHS, has_valid_check_digit
-from loyalty.identification import IdentificationRule, owns_number
+from loyalty.identification import IdentificationRule, normal_code, owns_number
 from loyalty.identity import key_of, natural_ids
 from loyalty.pan import KEPT_LEADING, KEPT_TRAILING, Own, first_pan, pan_spans
 from loyalty.receipt import Problem, Receipt
@@ -41,7 +41,7 @@ def masked_text(text: str, rules: Sequence[IdentificationRule] = ()) -> str:
 
 
 def masked_receipt(receipt: Receipt, rules: Sequence[IdentificationRule] = ()) -> Receipt:
-    """The same for every text of a receipt. A member reference that is a card number is dropped."""
+    """The same for every text of a receipt. A member reference that is a card number, or blank, is dropped."""
     own = partial(owns_number, rules)
     member = receipt.member
     is_card = member is not UNSET and first_pan(member.code, own) is not None
@@ -50,7 +50,7 @@ def masked_receipt(receipt: Receipt, rules: Sequence[IdentificationRule] = ()) -
         fiscal = replace(_masked(fiscal, own), number=fiscal.number, verification_url=fiscal.verification_url)
     kept = replace(
         _masked(replace(receipt, member=UNSET, fiscal=UNSET, also=()), own),
-        member=UNSET if is_card else member,
+        member=UNSET if is_card or (member and not normal_code(member.code)) else member,
         fiscal=fiscal,
     )
     if is_card:

@@ -56,8 +56,10 @@ class Addressed:
         self._key = key
 
     def hidden(self, body: Any) -> Any:
-        """The body with the code of a telephone number or address in its place."""
+        """The body with the code of a telephone number or address in its place; a code that is blank names nobody."""
         reference = _reference(body)
+        if reference is not None and not normal_code(reference.code):
+            return _with_reference(body, None)
         if reference is None or reference.kind not in ("phone", "email"):
             return body
         code = address_code(reference.kind, reference.code, self._key())

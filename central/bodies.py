@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from central import events
+from loyalty.identification import normal_code
 from loyalty.nul import holds_nul
 from loyalty.program import MAX_NAME_CHARS
 from loyalty.receipt import MAX_ALSO, MAX_FOUND_BY_CHARS, overlong
@@ -127,6 +128,18 @@ def _overlong(body: Body) -> str | None:
     return None
 
 
+def _codes_in(body: Body) -> tuple[str, ...]:
+    """The codes by which somebody is to be known."""
+    match body:
+        case JoinBody():
+            return tuple(one.code for one in body.codes)
+        case AliasBody():
+            return (body.code.code, *((body.of,) if body.of else ()))
+        case AttachBody():
+            return (body.member.code,)
+    return ()
+
+
 def _is_long(text: str) -> bool:
     return len(text) > MAX_FOUND_BY_CHARS
 
@@ -135,6 +148,8 @@ def _unfit(entry: Entry, body: Body) -> str | None:
     """Why a body that can be read cannot stand under its entry."""
     if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_NAME_CHARS):
         return "the key or the name of an event is too long"
+    if any(not normal_code(code) for code in _codes_in(body)):
+        return "a code is blank"
     if isinstance(body, RedeemBody) and max(len(entry.key), len(body.receipt or "")) > MAX_KEY_CHARS:
         return f"the key of a redemption, or of its receipt, is longer than {MAX_KEY_CHARS} characters"
     receipt = body.receipt if isinstance(body, ReceiptBody) else None

@@ -133,9 +133,11 @@ def newest(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(tables.erasures.c.number), 0))).scalar_one())
 
 
-def confirm(connection: Connection, device: str, number: int, now: datetime) -> bool:
-    """A register holds nothing of an erased member any more; False where that is known."""
+def confirm(connection: Connection, device: str, number: int, now: datetime) -> bool | None:
+    """A register holds nothing of an erased member any more; False where that is known, None of no erasure here."""
     table = tables.erasure_confirmations
+    if connection.execute(select(tables.erasures.c.number).where(tables.erasures.c.number == number)).first() is None:
+        return None
     known = select(table.c.number).where(table.c.number == number, table.c.device == device)
     if connection.execute(known).first() is not None:
         return False

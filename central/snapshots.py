@@ -14,17 +14,18 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from central import erasing, feed
 from central.db.database import Database
 from central.feed import FedChange
-from central.problems import NotFoundError, SnapshotInTheMakingError, SnapshotNeededError
+from central.problems import BusyError, NotFoundError, SnapshotInTheMakingError, SnapshotNeededError
 from central.scopes import Scope
 from loyalty.receipt import AwareDatetime
 from sync.compression import zstd
@@ -43,6 +44,7 @@ UNUSED_S = 7 * 24 * 3600.0
 # Who asks waits this long for a snapshot, well below a register's patience, and asks again then.
 ANSWERED_WITHIN_S = 4.0
 
+_log = structlog.get_logger(__name__)
 _line = msgspec.json.Encoder()
 
 
@@ -57,9 +59,10 @@ class Snapshots:
     A snapshot's folder is named after its scope and its position; one without a manifest was not finished.
     """
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, folder: Path, database: Database, write: Callable[[Path, bytes], None] = write_private) -> None:
         self._folder = folder
         self._database = database
+        self._write = write
         self._one_at_a_time = asyncio.Lock()
         self._making: dict[str, asyncio.Task[SnapshotResponse | None]] = {}
 
@@ -121,6 +124,9 @@ class Snapshots:
                 made = await self._written(scope, now)
             except FileNotFoundError:
                 made = None  # who erases drops all snapshots (`forget_snapshots`), this one too
+            except OSError as error:
+                _log.error("snapshot_not_written", error=error.strerror)
+                raise BusyError("the centre's disk takes no snapshot now; ask again") from error
             if made is None or await self._database.read(erasing.newest) != erasure:
                 await asyncio.to_thread(forget_snapshots, self._folder)
                 return None
@@ -132,20 +138,33 @@ class Snapshots:
         name = f"{_prefix(scope)}{as_of:020d}x{secrets.token_hex(4)}"
         target = self._folder / name
         target.mkdir(mode=0o700)
+        try:
+            answer = await self._filled(target, scope, as_of, epoch, now)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)  # a disk that is full would have less room each time
+            raise
+        return answer
+
+    async def _filled(self, target: Path, scope: Scope, as_of: int, epoch: str, now: datetime) -> SnapshotResponse:
         chunks: list[SnapshotChunk] = []
         page = await self._page(scope, "")
         while page:
-            url = f"/v1/snapshots/{name}/{len(chunks)}"
+            url = f"/v1/snapshots/{target.name}/{len(chunks)}"
             path = target / f"{len(chunks)}.jsonl.zst"
             # The next one is read while this one is compressed and the disk makes it durable.
             chunk, page = await asyncio.gather(
-                asyncio.to_thread(_write_chunk, path, url, page), self._page(scope, page[-1].member)
+                asyncio.to_thread(self._write_chunk, path, url, page), self._page(scope, page[-1].member)
             )
             chunks.append(chunk)
         answer = SnapshotResponse(centre_epoch=epoch, as_of=as_of, made_at=now, scope=scope.name, chunks=tuple(chunks))
         manifest = msgspec.json.encode(_Manifest(made_at=now, answer=answer))
-        await asyncio.to_thread(write_private, target / "manifest.json", manifest)
+        await asyncio.to_thread(self._write, target / "manifest.json", manifest)
         return answer
+
+    def _write_chunk(self, path: Path, url: str, page: Sequence[FedChange]) -> SnapshotChunk:
+        content = zstd_lines(page)
+        self._write(path, content)
+        return SnapshotChunk(url=url, sha256=hashlib.sha256(content).hexdigest(), rows=len(page))
 
     async def _page(self, scope: Scope, after: str) -> list[FedChange]:
         return await self._database.read(lambda connection: feed.rows_page(connection, after, ROWS_PER_CHUNK, scope))
@@ -192,12 +211,6 @@ def forget_snapshots(folder: Path) -> None:
     """Drop all of them: they hold what is to be held nowhere. A register that was fetching one asks for another."""
     for path in folder.iterdir() if folder.is_dir() else ():
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _write_chunk(path: Path, url: str, page: Sequence[FedChange]) -> SnapshotChunk:
-    content = zstd_lines(page)
-    write_private(path, content)
-    return SnapshotChunk(url=url, sha256=hashlib.sha256(content).hexdigest(), rows=len(page))
 
 
 def zstd_lines(page: Sequence[FedChange]) -> bytes:

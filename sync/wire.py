@@ -5,6 +5,7 @@ Owns the shapes of the sync protocol and its compression (zstd above 1 KiB). Nev
 
 from __future__ import annotations
 
+from datetime import MAXYEAR, MINYEAR
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from loyalty.member import CardState, Member
 from loyalty.receipt import AwareDatetime
 from sync.compression import zstd
-from sync.records import Entry, HexDigest
+from sync.records import MAX_SEQ, Entry, HexDigest
 from sync.turns import pieces
 
 COMPRESS_ABOVE_BYTES = 1024
@@ -90,7 +91,7 @@ class EpochResponse(Struct, frozen=True, kw_only=True):
 class IngestRequest(Struct, frozen=True, kw_only=True):
     device: str
     epoch: str
-    first_seq: Annotated[int, Meta(ge=1)]
+    first_seq: Annotated[int, Meta(ge=1, le=MAX_SEQ)]
     prev_hash: HexDigest
     entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_ENTRIES)]
 
@@ -333,6 +334,11 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     epoch: str | UnsetType = UNSET
     sent_at: AwareDatetime | UnsetType = UNSET
     state: RegisterState | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        for moment in (self.oldest_queued_at, self.sent_at):
+            if moment is not UNSET and not MINYEAR < moment.year < MAXYEAR:
+                raise ValueError("a time that not every clock can show")
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):

@@ -255,3 +255,10 @@ def test_a_member_whose_card_looks_like_a_payment_card_keeps_the_points() -> Non
 )
 def test_a_rule_that_does_not_surely_mean_it_lets_nothing_through(rule: IdentificationRule) -> None:
     assert masked_text(CARD, (rule,)) == MASKED
+
+
+@pytest.mark.parametrize("blank", ["", " ", "-", "- -"])
+def test_a_member_code_that_is_blank_is_nobodys(blank: str) -> None:
+    sold = identified(Receipt(key="", kind="sale", number="1", currency="EUR", total_minor=1), b"")
+
+    assert masked_receipt(replace(sold, member=MemberReference(code=blank))) == sold

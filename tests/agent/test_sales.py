@@ -379,6 +379,18 @@ async def test_a_restart_goes_on_where_it_was(shop: Shop, state: str) -> None:
     assert len(redeemed(shop)) == (1 if state != "released" else 0)
 
 
+@pytest.mark.parametrize("kind", ["card", "phone"])
+async def test_a_code_that_is_blank_is_no_members(shop: Shop, kind: str) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        opened = await pos.told("POST", "", {"basket": sale(1)})
+
+        status, problem = await pos.ask("POST", f"/{opened['sale']}/member", {"code": " - ", "kind": kind})
+
+    assert status == 422
+    assert "`code`" in problem["detail"] or "code has characters" in problem["detail"]
+
+
 async def test_each_call_that_is_repeated_gets_its_first_answer(shop: Shop) -> None:
     await ready(shop)
     async with till(shop) as pos:
@@ -837,24 +849,6 @@ async def test_a_close_is_answered_as_before_when_its_sale_is_long_forgotten(sho
         status, problem = await pos.ask("POST", f"/{other}/close", sale(2), "4712-close")
         assert (status, "POST /v1/receipts" in problem["detail"]) == (404, True)
     assert len([body for body in shop.bodies() if body]) == 1
-
-
-async def test_a_key_opens_another_sale_once_the_one_that_it_opened_is_long_forgotten(shop: Shop) -> None:
-    await ready(shop)
-    async with till(shop) as pos:
-        first = await pos.told("POST", "", {}, "4711-open")
-        await pos.told("POST", f"/{first['sale']}/void")
-        assert await pos.told("POST", "", {}, "4711-open") == first
-
-        def sell(writing: Writing) -> None:
-            for number in range(MAX_ENDED_SALES):
-                writing.open_sale(f"s-later-{number}", at(60), by_page=False)
-                writing.end_sale(f"s-later-{number}", "closed")
-
-        await shop.store.write(sell)
-
-        again = await pos.told("POST", "", {}, "4711-open")
-        assert (again["sale"] != first["sale"], again["state"]) == (True, "open")
 
 
 async def test_a_sale_is_closed_by_one_receipt_of_its_own(shop: Shop) -> None:
