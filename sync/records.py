@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from loyalty.allowances import Draw
 from loyalty.identification import MemberKind
 from loyalty.ledger import LedgerEntry
+from loyalty.member import MAX_POINTS
 from loyalty.receipt import AwareDatetime, MemberReference, Receipt
 from loyalty.receipt import Entry as Entered
 
@@ -52,8 +53,16 @@ TextVersion = Annotated[str, Meta(max_length=64)]
 # Of a join, and of one edit.
 MAX_CODES = 8
 MAX_CHANNELS = 16
+# Of an entry in its epoch: what 64 bits with a sign hold.
+MAX_SEQ = 2**63 - 1
+# Of an erasure: what 32 bits with a sign hold.
+MAX_ERASURE = 2**31 - 1
 # Allowances that one redemption draws from.
 MAX_DRAWS = 64
+# Rewards that one redemption gives at once.
+MAX_TIMES = 10**6
+# Of a release.
+MAX_BECAUSE_CHARS = 200
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -65,7 +74,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     or is no more, has `digest` in the place of `salt` and `body`; its place in the chain is the same.
     """
 
-    seq: int
+    seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)]
     key: str
     kind: str
     hlc: str
@@ -199,9 +208,9 @@ class RedeemBody(Struct, frozen=True, kw_only=True):
 
     member: MemberId
     reward: Annotated[str, Meta(min_length=1, max_length=48)]
-    times: Annotated[int, Meta(ge=1, le=10**6)]
-    points: Annotated[int, Meta(ge=0, le=10**14)]
-    discount_minor: Annotated[int, Meta(ge=0, le=10**14)]
+    times: Annotated[int, Meta(ge=1, le=MAX_TIMES)]
+    points: Annotated[int, Meta(ge=0, le=MAX_POINTS)]
+    discount_minor: Annotated[int, Meta(ge=0, le=MAX_POINTS)]
     drawn: Annotated[tuple[Draw, ...], Meta(max_length=MAX_DRAWS)] = ()
     voucher: HexDigest | UnsetType = UNSET
     receipt: str | UnsetType = UNSET
@@ -215,7 +224,7 @@ class ReleaseBody(Struct, frozen=True, kw_only=True):
     """Body of `release`: the redemption with the key `target` did not take place after all; its points come back."""
 
     target: str
-    because: Annotated[str, Meta(max_length=200)] = ""
+    because: Annotated[str, Meta(max_length=MAX_BECAUSE_CHARS)] = ""
 
 
 class AllowanceReturnBody(Struct, frozen=True, kw_only=True):
@@ -225,14 +234,14 @@ class AllowanceReturnBody(Struct, frozen=True, kw_only=True):
     """
 
     allowance: Annotated[str, Meta(min_length=1, max_length=64)]
-    points: Annotated[int, Meta(ge=0, le=10**14)]
+    points: Annotated[int, Meta(ge=0, le=MAX_POINTS)]
 
 
 class ErasedBody(Struct, frozen=True, kw_only=True):
     """Body of `erased`: nothing of this member is at the register any more; `erasure` is its number at the centre."""
 
     member: MemberId
-    erasure: int
+    erasure: Annotated[int, Meta(ge=1, le=MAX_ERASURE)]
 
 
 class SignalBody(Struct, frozen=True, kw_only=True):

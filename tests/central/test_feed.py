@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -263,6 +264,21 @@ async def test_a_register_goes_on_with_the_snapshot_it_began_whatever_came_since
     # Then it is that one, until it is gone
     shutil.rmtree(centre.folder.snapshots / begun.chunks[0].url.split("/")[-2])
     assert await till.get(path, SnapshotResponse) == newer
+
+
+async def test_a_snapshot_of_a_time_to_come_is_not_fresh(centre: RunningCentre) -> None:
+    # Given one that was made while the centre's clock was ahead, and news since
+    till = await centre.till()
+    centre.clock.now += timedelta(days=365)
+    made = await till.snapshot()
+    centre.clock.now -= timedelta(days=365)
+    await till.sell(receipt(1, code="TS0001"))
+    await till.changes()
+    # When a register asks again, and again much later by the clock that is right
+    for _ in range(2):
+        newer = await till.snapshot()
+        assert newer.as_of > made.as_of
+        centre.clock.now += timedelta(days=30)
 
 
 async def test_of_snapshots_that_have_the_same_chunk_a_register_goes_on_with_its_own(

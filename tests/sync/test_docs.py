@@ -11,8 +11,11 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from central import routes
+from central.bodies import HANDLED
 from central.routes import OPERATIONS
 from loyalty import addresses, item_map
+from loyalty.ledger import LedgerEntry
+from loyalty.member import MAX_POINTS, Balance, Consent, ContextLine, Identifier, Member, Progress
 from loyalty.receipt import MAX_ALSO
 from sync import client, enrolling, enrolment, records, retry, session, signing, steps, wire
 from sync.records import EntryKind
@@ -27,6 +30,11 @@ def max_length(of: Any) -> int:
     """The most characters that a type of the wire takes."""
     [found] = [meta.max_length for meta in of.__metadata__]
     return int(found)
+
+
+def pattern(of: Any) -> str:
+    [found] = [meta.pattern for meta in of.__metadata__]
+    return str(found)
 
 
 def test_every_endpoint_is_described_and_nothing_else() -> None:
@@ -52,6 +60,23 @@ def test_every_entry_kind_is_named() -> None:
     assert {kind for kind in get_args(EntryKind) if f"`{kind}`" not in table} == set()
 
 
+def test_every_key_of_every_body_is_named() -> None:
+    table = PROTOCOL.split("### Kinds\n")[1].split("\n### ")[0]
+
+    for kind, body in HANDLED.items():
+        [row] = [row for row in table.splitlines() if row.startswith("|") and f"`{kind}`" in row.split("|")[1]]
+        named = set(re.findall(r"\w+", row.split("|")[2]))
+        assert {field.encode_name for field in fields(body)} <= named
+
+
+def test_a_row_is_described_with_all_its_keys() -> None:
+    shown, prose = PROTOCOL.split("### Rows\n```json\n")[1].split("\n### ")[0].split("```")
+    named = {*re.findall(r'"(\w+)":', shown), *re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", prose)))}
+
+    for shape in (Member, Identifier, Balance, Consent, ContextLine, Progress):
+        assert {field.encode_name for field in fields(shape)} <= named
+
+
 @pytest.mark.parametrize(
     ("before", "shapes"),
     [
@@ -65,6 +90,7 @@ def test_every_entry_kind_is_named() -> None:
         ("in their order: `", [wire.Outcome]),
         ("scope=NAME` → `", [wire.ChangesResponse]),
         ("each beyond `after`: `", [wire.Change]),
+        ("Each of them is\n`", [LedgerEntry]),
         ("`GET /v1/snapshot?last=SHA256&as_of=POS` → `", [wire.SnapshotResponse, wire.SnapshotChunk]),
         ("`GET /v1/members/{code}` → `", [wire.MemberResponse]),
         ("`GET /v1/erasures?after=NUMBER` → `", [wire.ErasuresResponse, wire.Erasure]),
@@ -101,6 +127,12 @@ def test_every_shape_is_shown_with_all_its_keys(before: str, shapes: list[type[S
         f"| a hint | {client.MAX_HINT_BYTES // KIB} KiB |",
         f"| an item map | {item_map.MAX_DOCUMENT_BYTES // MIB} MiB |",
         f"of a `join` | {max_length(records.FieldValue)} characters; {records.MAX_CODES}, {records.MAX_CHANNELS} |",
+        f"an `operator`; a `because` | {max_length(records.TextVersion)} characters; {records.MAX_BECAUSE_CHARS} |",
+        f"| `{pattern(records.MemberId)}`; `{pattern(records.ConsentChannel)}` |",
+        f"its `times`; points, and minor units | {records.MAX_DRAWS} allowances; {records.MAX_TIMES:,}; 10¹⁴ |",
+        f"| the number of an erasure | 1 to {records.MAX_ERASURE:,} |",
+        f"| `held` of allowances | {wire.MAX_HELD:,} | 422 |",
+        f"| a line of `context` | {max_length(fields(ContextLine)[1].type)} characters |",
         f"a `value` at most {max_length(records.FieldValue)} characters",
         f"there are {records.MAX_CODES} codes and {records.MAX_CHANNELS} channels",
         f"`number` is {addresses.MIN_DIGITS} to {addresses.MAX_DIGITS} digits",
@@ -123,6 +155,11 @@ def test_every_shape_is_shown_with_all_its_keys(before: str, shapes: list[type[S
 )
 def test_every_limit_of_the_protocol_is_the_codes(words: str) -> None:
     assert words in PROTOCOL
+
+
+def test_numbers_that_are_written_as_powers_are_those() -> None:
+    assert (records.MAX_SEQ, MAX_POINTS) == (2**63 - 1, 10**14)
+    assert "| `seq` | 2⁶³ − 1 | 422 |" in PROTOCOL
 
 
 def test_a_pause_that_a_centre_asks_for_is_an_hour_at_most() -> None:

@@ -22,7 +22,7 @@ from sync.store.overlay import Edit
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, Outcome
-from tests.sync.store.samples import NOON, Clock, answer, capture, claim, member, opened, receipt, upsert
+from tests.sync.store.samples import CAPTURED, NOON, Clock, answer, capture, claim, member, opened, receipt, upsert
 
 ANA, BOB = "m-ana", "m-bob"
 
@@ -243,6 +243,16 @@ async def test_of_who_is_erased_nothing_is_claimed_sent_or_not(store: Store) -> 
     await store.write(lambda writing: writing.apply_changes([Change(pos=11, op="erase", member=ANA)], 11, None))
 
     assert store.unconfirmed_receipts(ANA) == ()
+
+
+async def test_of_who_is_erased_no_scan_is_left(store: Store) -> None:
+    await apply(store, upsert(10, member(ANA, "CARD-1")), upsert(11, member(BOB, "CARD-2")))
+    for code, whose in (("CARD1", ANA), ("CARD2", BOB)):
+        await store.write(partial(Writing.keep_scan, code=code, kind="card", member=whose, at=CAPTURED))
+
+    await apply(store, Change(pos=12, op="erase", member=ANA))
+
+    assert [scan.code for scan in store.unused_scans()] == ["CARD2"]
 
 
 async def test_points_taken_back_are_not_promised_any_more(store: Store, clock: Clock) -> None:
