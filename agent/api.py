@@ -39,6 +39,7 @@ from agent.inspection import (
     Resolve,
     StatusReport,
 )
+from agent.joining import Joining
 from agent.listening import BODY_WITHIN_S
 from agent.openapi import Route, openapi
 from agent.pace import TooOftenError, check_guesses
@@ -94,6 +95,7 @@ class LocalApi:
         guesses: Guesses,
         sales: Sales | None = None,
         counter: Counter | None = None,
+        joining: Joining | None = None,
         webhook: Webhook | None = None,
         rereader: Callable[[], Rereader] | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
@@ -115,7 +117,9 @@ class LocalApi:
         self._sales = SaleRoutes(sales, self._gate.party) if sales is not None else None
         self._guesses = guesses
         self._body_within_s = body_within_s
-        self._counter = CounterRoutes(counter) if counter is not None else None
+        self._counter = None
+        if counter is not None and joining is not None:
+            self._counter = CounterRoutes(counter, joining, self._gate.elsewhere)
         self._pages, self._listeners = (Watchers(most, self._gate.lets_in) for most in (MAX_PAGES, MAX_LISTENERS))
         self._events = EventRoutes(desk, self._listeners)
         self._page = PageRoutes(access, desk, self._pages)

@@ -7,23 +7,24 @@ answered. Never prices a basket (`agent.sales` does, for a POS that tells one), 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from agent.attaching import attach
 from agent.booking import Rules, checkout_of
-from agent.calls import call_of, once
+from agent.calls import answered, call_of, once
 from agent.checkout import MemberRemoved, MemberScan, UseUp, step
 from agent.counter_shapes import (
     Attached,
     CodeTyped,
     ForTurn,
-    JoinHere,
     Reserved,
     RewardWanted,
     ScanHeard,
@@ -38,15 +39,6 @@ from agent.pace import Allowed, check_guesses
 from agent.phone_points import PhonePoints
 from agent.pricing import Owner, check_spends, drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
-from agent.profiles import (
-    EditRequest,
-    GivenCode,
-    HasMemberError,
-    JoinRequest,
-    MemberTold,
-    Profiles,
-    TwoMembersError,
-)
 from agent.promises import affordable, left_on_receipt, reserved_on_page
 from agent.recent import recent_receipts
 from agent.sale_shapes import SaleRefusedError
@@ -55,9 +47,11 @@ from agent.scans import ScanIntake
 from agent.shown_vouchers import Brought, NotGrantedError, brought_by, own
 from drivers.clock import Clock
 from drivers.scanning.driver import ScanEvent
+from drivers.scanning.enrolment_codes import is_enrolment_code
 from drivers.scanning.grant_codes import is_grant_code
+from drivers.scanning.receipt_codes import names_receipt
 from drivers.scanning.scan import Parse, Scan, typed_scan
-from loyalty.addresses import email_address, phone_number
+from loyalty.addresses import phone_number
 from loyalty.allowances import Asked
 from loyalty.identification import MemberKind, is_member_code, normal_code
 from loyalty.instant import Instant
@@ -74,20 +68,10 @@ from sync.store.writing import Writing
 SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
 # Codes to join with: a queue of people who all want one, and whoever plays with the key.
 INVITES_AT_ONCE, INVITES_PER_S = 10, 0.5
+# However long the settings let a lookup take: the page waits 4 s for an answer.
+ANSWERED_WITHIN_S: Final = 3.0
 # The name under which the page's scans and calls are kept.
 PAGE: Final = "page"
-
-
-# A telephone number or address that is a member's: who tries them learns whose they are.
-_SOMEBODYS: Final = (HasMemberError, TwoMembersError)
-
-
-class _Asked(Struct, frozen=True, kw_only=True):
-    """By what somebody would join with the card of a turn."""
-
-    turn: int
-    phone: str | None
-    email: str | None
 
 
 class Counter:
@@ -101,20 +85,19 @@ class Counter:
         rules: Rules,
         centre: Centre,
         *,
-        profiles: Profiles,
         parse: Parse,
         now: Clock,
         monotonic_s: Callable[[], float],
         guesses: Guesses,
         invitations: Invitations,
         phone: PhonePoints,
+        answered_within_s: float = ANSWERED_WITHIN_S,
     ) -> None:
         self._store = store
         self._desk = desk
         self._scans = scans
         self._rules = rules
         self._centre = centre
-        self._profiles = profiles
         self._parse = parse
         self._now = now
         self._scanning = Allowed(SCANS_AT_ONCE, SCANS_PER_S, monotonic_s)
@@ -124,15 +107,21 @@ class Counter:
         self._scanned = Guesses(monotonic_s)
         self._invitations = invitations
         self._phone = phone
-        # Whose the number and address are of which it was told last that they are a member's.
-        self._whose: tuple[_Asked, str] | None = None
+        self._answered_within_s = answered_within_s
 
     # Who is served
 
-    async def scan(self, given: ScansGiven) -> ScanHeard:
-        """Raises TooOftenError."""
+    async def scan(self, given: ScansGiven, *, elsewhere: bool = False) -> ScanHeard:
+        """What a page calls a scan serves a customer; a page from `elsewhere` books no receipt by it, and none enrols.
+
+        Raises TooOftenError and MalformedBodyError.
+        """
         self._scanning.take()
         scans = [self._parse(text) for text in given.texts]
+        if any(map(is_enrolment_code, scans)):
+            raise MalformedBodyError("The register's own scanner enrols it, or `tillside enroll`: no page does.")
+        if elsewhere and any(map(names_receipt, scans)):
+            raise MalformedBodyError("A page of another origin posts receipts to /v1/receipts, with a token for that.")
         scan = self._meant(scans)
         if is_grant_code(scan):
             await self._scans.take(ScanEvent(scan=scan, at=self._now(), reader=PAGE))
@@ -191,7 +180,9 @@ class Counter:
         if is_member_code(code, "card"):
             # The centre is asked by an address that others log: by no telephone number.
             if self._store.member_by_code(code) is None and (number is None or self._is_card(code)):
-                await self._centre.lookup(code)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._answered_within_s):
+                        await self._centre.lookup(code)
             if self._store.member_by_code(code) is not None:
                 return "card", code
         raise NotFoundError("Nobody is known here by this number.")
@@ -231,49 +222,6 @@ class Counter:
         self._inviting.take()
         await self._scans.invite(self._invitations.make(), self._now())
 
-    async def join(self, given: JoinHere, key: str | None) -> MemberTold:
-        """A telephone number or address that is somebody's is told with their name: who tries them is slowed down, too.
-
-        `known` is taken of what was told so for this customer last, and makes the card one more of that member's.
-
-        Raises TooOftenError, SaleRefusedError, MalformedBodyError and StoreError.
-        """
-        shown = self._serving(given.turn)
-        if self._store.member_by_code(shown.code) is not None:
-            raise SaleRefusedError("has_member", "This card has a member already.")
-        code = GivenCode(code=shown.code, kind=shown.kind)
-        asked = _Asked(turn=given.turn, phone=phone_number(given.phone or ""), email=email_address(given.email or ""))
-        whose = self._whose
-        if given.known and whose is not None and whose[0] == asked:
-            told = await self._profiles.edit(whose[1], EditRequest(code=code), key)
-            self._desk.publish()
-            return told
-        if given.phone or given.email:
-            check_guesses(self._guesses)
-        request = JoinRequest(
-            short_name=given.short_name,
-            phone=given.phone,
-            email=given.email,
-            language=given.language,
-            consents=given.consents,
-            code=code,
-        )
-        try:
-            with self._guesses.asking(_SOMEBODYS):
-                return await self._profiles.join(request, key, only_new=True)
-        except TwoMembersError:
-            raise SaleRefusedError(
-                "two_members", "The telephone number is one member's, the address another's: give theirs alone."
-            ) from None
-        except HasMemberError as error:
-            # Whoever only knows a member's telephone number must not get a card of theirs by it, which could spend.
-            self._whose = (asked, error.member)
-            raise SaleRefusedError(
-                "phone_known",
-                "The number or address is a member's: ask for their name, and say `known` where it is the one here.",
-                name=error.name,
-            ) from None
-
     def _serving(self, turn: int) -> MemberScan:
         shown = self._desk.serving()
         if shown is None or shown.id != turn:
@@ -295,6 +243,10 @@ class Counter:
         What is not safe here is asked of the centre first, for as long as that may take. Where that does not answer,
         the member is shown how to ask by telephone.
         """
+        asked_before = msgspec.json.encode(wanted)
+        first = answered(self._store, source=PAGE, call=call_of(key), asked=asked_before, answer=Reserved)
+        if first is not None and self._store.is_witnessed():
+            return first
         try:
             return await granted(self._centre, self._guesses, lambda asked: self._reserve(wanted, key, asked=asked))
         except NotGrantedError as lacking:
@@ -408,22 +360,34 @@ class Counter:
 
     # Late members
 
-    async def attach(self, receipt: str, given: ForTurn) -> Attached:
-        """Gives a receipt of the last hour to whoever is shown. Raises SaleRefusedError and StoreError."""
-        now = self._now()
+    async def attach(self, receipt: str, given: ForTurn, key: str | None) -> Attached:
+        """Gives a receipt of the last hour to whoever is shown; what the page reserved for the next one is released.
+
+        Raises SaleRefusedError and StoreError.
+        """
+        now, call, asked = self._now(), call_of(key), msgspec.json.encode((receipt, given))
+        if (first := answered(self._store, source=PAGE, call=call, asked=asked, answer=Attached)) is not None:
+            return first
         shown = self._serving(given.turn)
         reference = MemberReference(code=shown.code, kind=shown.kind, entry=shown.entry)
         if all(one.receipt != receipt for one in recent_receipts(self._store, now)):
             raise SaleRefusedError("too_old", "This is none of the last receipts without a member.")
 
-        def work(writing: Writing) -> Settlement:
-            settled = attach(writing, receipt, reference, now, rules=self._rules)
-            _use_up(writing, now)
-            return settled
+        settled: list[Settlement] = []
 
-        settled = await self._store.write(work)
-        self._desk.settled(settled)
-        return Attached(receipt=receipt, points=settled.points)
+        def work(writing: Writing) -> Attached:
+            settled[:] = [attach(writing, receipt, reference, now, rules=self._rules)]
+            owner = owner_of(writing, scanned_now(writing, now), now.wall)
+            released = owner is not None and _let_go(writing, owner.member.member)
+            _use_up(writing, now)
+            return Attached(receipt=receipt, points=settled[0].points, released=released)
+
+        told = await self._store.write(
+            lambda writing: once(writing, source=PAGE, call=call, asked=asked, answer=Attached, work=work)
+        )
+        for one in settled:
+            self._desk.settled(one)
+        return told
 
 
 def _not_shown() -> SaleRefusedError:
@@ -479,10 +443,13 @@ def _take_back(writing: Writing, *, one: KeptRedemption, call: str | None) -> No
         writing.end_sale(one.sale, "ended")
 
 
-def _let_go(writing: Writing, member: str) -> None:
-    for one in reserved_on_page(writing, member):
+def _let_go(writing: Writing, member: str) -> bool:
+    """Whether there was something reserved on the page."""
+    reserved = reserved_on_page(writing, member)
+    for one in reserved:
         writing.release(one)
         writing.end_sale(one.sale, "ended")
+    return bool(reserved)
 
 
 def _use_up(writing: Writing, now: Instant) -> None:

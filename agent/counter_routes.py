@@ -5,6 +5,7 @@ Owns its routes and what they ask of `agent.counter`. Never decides anything, no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -22,6 +23,7 @@ from agent.counter_shapes import (
     ScansGiven,
     Shown,
 )
+from agent.joining import Joining
 from agent.openapi import Route
 from agent.profiles import MemberTold
 
@@ -31,8 +33,13 @@ _KEY = ("Idempotency-Key",)
 class CounterRoutes:
     """Handlers for one register's page."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(
+        self, counter: Counter, joining: Joining, elsewhere: Callable[[web.Request], str | None] = lambda _request: None
+    ) -> None:
+        """`elsewhere` gives the origin of another's page that asks."""
         self._counter = counter
+        self._joining = joining
+        self._elsewhere = elsewhere
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -118,12 +125,14 @@ class CounterRoutes:
                 summary="Gives a receipt of the last hour that is nobody's to whoever is shown.",
                 body=(ForTurn,),
                 answer=Attached,
+                headers=_KEY,
                 page=True,
             ),
         )
 
     async def _scan(self, request: web.Request) -> web.Response:
-        return answer_of(await self._counter.scan(await body_of(request, ScansGiven)))
+        given, elsewhere = await body_of(request, ScansGiven), self._elsewhere(request) is not None
+        return answer_of(await self._counter.scan(given, elsewhere=elsewhere))
 
     async def _find(self, request: web.Request) -> web.Response:
         await self._counter.find(await body_of(request, CodeTyped))
@@ -138,7 +147,7 @@ class CounterRoutes:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _join(self, request: web.Request) -> web.Response:
-        return answer_of(await self._counter.join(await body_of(request, JoinHere), _key(request)), HTTPStatus.CREATED)
+        return answer_of(await self._joining.join(await body_of(request, JoinHere), _key(request)), HTTPStatus.CREATED)
 
     async def _reserve(self, request: web.Request) -> web.Response:
         wanted = await body_of(request, RewardWanted)
@@ -153,7 +162,8 @@ class CounterRoutes:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _attach(self, request: web.Request) -> web.Response:
-        return answer_of(await self._counter.attach(request.match_info["key"], await body_of(request, ForTurn)))
+        given, receipt = await body_of(request, ForTurn), request.match_info["key"]
+        return answer_of(await self._counter.attach(receipt, given, _key(request)))
 
 
 def _key(request: web.Request) -> str | None:

@@ -45,7 +45,7 @@ class ForTurn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is taken away: the `turn` of the customer that the page showed, null of one whose sale is over."""
+    """Who is meant: the `turn` of the customer that the page showed, null of one whose sale is over."""
 
     turn: int | None
 
@@ -63,8 +63,8 @@ class VoucherShown(ForTurn, frozen=True, kw_only=True):
     voucher: Written
 
 
-class JoinHere(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whoever holds the unknown card that is shown joins with it.
+class JoinHere(Shown, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whoever holds the unknown card that is shown joins with it: the `turn` of theirs, null where their sale is over.
 
     `known`: the telephone number or address is a member's, who said their name when they were asked: the card is one
     more of theirs, and nothing but that is told of them.
@@ -91,7 +91,10 @@ class Reserved(Struct, frozen=True, kw_only=True):
 
 
 class Attached(Struct, frozen=True, kw_only=True):
-    """The receipt is the member's; `points` as far as this register can tell."""
+    """The receipt is the member's; `points` as far as this register can tell. `released`: what the page had reserved
+    for whoever was shown can be spent again.
+    """
 
     receipt: str
     points: int
+    released: bool = False

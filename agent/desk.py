@@ -57,7 +57,7 @@ from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member, ending_of
 from loyalty.money import minor_digits
-from loyalty.receipt import Receipt
+from loyalty.receipt import MemberReference, Receipt
 from sync.store.rows import DiskFull
 
 # What a sale gave stays large for as long as a customer packs; a new scan replaces it at once.
@@ -230,6 +230,11 @@ class Desk:
         """Whose scan a receipt printed now would take; its id is the turn that the page is told."""
         return next((scan for scan in self._checkout.scans if scan.id == self._checkout.shown), None)
 
+    def served(self) -> MemberReference | None:
+        """The card whose sale is over, where it is still shown with that."""
+        sale, settled = self.state().sale, self._settled
+        return settled.receipt.member or None if sale is not None and sale.current and settled is not None else None
+
     def tell(self, kind: NoticeKind, at: Instant, code: str = "", *, reason: str | None = None) -> None:
         """Something that the cashier should see of a scan that is no member's; `code` is a blocked card's, `reason` why
         a voucher was not taken.
@@ -244,7 +249,19 @@ class Desk:
             self._notice = None
         self._settled = settlement
         self._recent = self._find_recent()
-        receipt, sale = settlement.receipt, self._sale(current=True)
+        self._tell_sale(settlement.receipt)
+
+    def claimed(self, settlement: Settlement) -> None:
+        """The card of a receipt that was written has a member now, who has its points."""
+        if self._settled is None or self._settled.receipt.key != settlement.receipt.key:
+            return
+        is_seen_off, self._settled = self._seen_off is self._settled, settlement
+        if is_seen_off:
+            self._seen_off = settlement
+        self._tell_sale(settlement.receipt)
+
+    def _tell_sale(self, receipt: Receipt) -> None:
+        sale = self._sale(current=True)
         if sale is not None:
             self.events.receipt(receipt.key, receipt.number or None, sale, self._clock().wall)
         self.publish()

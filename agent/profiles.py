@@ -6,19 +6,20 @@ answered, once under its Idempotency-Key. Never decides what counts: the centre 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from agent.calls import call_of, once
+from agent.calls import answered, call_of, once
 from agent.inspection import NotFoundError
 from agent.problem import MalformedBodyError
 from loyalty.addresses import address_code, email_address, phone_number
 from loyalty.identification import MAX_WRITTEN_CHARS, MemberKind, is_member_code, normal_code
 from loyalty.member import Consent, Identifier, Member
+from loyalty.names import shown_name
 from loyalty.nul import holds_nul
 from loyalty.pan import first_pan
 from sync.records import (
@@ -101,7 +102,11 @@ class MemberTold(Struct, frozen=True, kw_only=True):
     entries: int
 
 
-Work = Callable[[Writing], MemberTold]
+Named = Callable[[str, Sequence[str]], None]
+"""The entry with this key gives somebody these codes."""
+Claim = Callable[[Writing, str, Sequence[str]], Callable[[], None]]
+"""What was kept for codes that an entry gives somebody is theirs; what is returned is called once that is durable."""
+Work = Callable[[Writing, Named], MemberTold]
 
 
 class HasMemberError(Exception):
@@ -123,34 +128,67 @@ class TwoMembersError(Exception):
 class Profiles:
     """Takes joins and edits of one register."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, claim: Claim = lambda _writing, _entry, _codes: lambda: None) -> None:
         self._store = store
+        self._claim = claim
 
-    async def join(self, request: JoinRequest, idempotency_key: str | None, *, only_new: bool = False) -> MemberTold:
-        """Raises MalformedBodyError, StoreError, with `only_new` HasMemberError, TwoMembersError; keeps nothing."""
+    def answered(self, asked: Struct, idempotency_key: str | None) -> MemberTold | None:
+        """What the call that asked this was told; None where there was none yet. Raises MalformedBodyError."""
+        call = call_of(idempotency_key)
+        return answered(self._store, source=CALLS, call=call, asked=_asked(asked), answer=MemberTold)
+
+    async def join(
+        self, request: JoinRequest, idempotency_key: str | None, *, only_new: bool = False, asked: Struct | None = None
+    ) -> MemberTold:
+        """`asked` is what the caller was asked, where the request was made of it.
+
+        Raises MalformedBodyError, StoreError, with `only_new` HasMemberError, TwoMembersError; keeps nothing.
+        """
         _check(request)
         if not (request.phone or request.email or request.code):
             raise MalformedBodyError("Give a phone, an email or a code: nothing else finds the member again.")
-        return await self._once(request, idempotency_key, lambda writing: _join(writing, request, only_new=only_new))
+        made = _asked(asked or request)
 
-    async def edit(self, which: str, request: EditRequest, idempotency_key: str | None) -> MemberTold:
-        """`which` is a code or id. Raises NotFoundError, MalformedBodyError and StoreError; nothing is kept then."""
+        def work(writing: Writing, named: Named) -> MemberTold:
+            return _join(writing, request, named, only_new=only_new)
+
+        return await self._once(made, idempotency_key, work)
+
+    async def edit(
+        self, which: str, request: EditRequest, idempotency_key: str | None, *, asked: Struct | None = None
+    ) -> MemberTold:
+        """`which` is a code or id, `asked` as above.
+
+        Raises NotFoundError, MalformedBodyError and StoreError; nothing is kept then.
+        """
         _check(request)
-        return await self._once(request, idempotency_key, lambda writing: _edit(writing, which, request), which)
+        made = _asked(request, which) if asked is None else _asked(asked)
+        return await self._once(made, idempotency_key, lambda writing, named: _edit(writing, which, request, named))
 
-    async def _once(self, request: Struct, key: str | None, work: Work, about: str = "") -> MemberTold:
-        call, asked = call_of(key), msgspec.json.encode((about, request))
-        return await self._store.write(
-            lambda writing: once(writing, source=CALLS, call=call, asked=asked, answer=MemberTold, work=work)
+    async def _once(self, asked: bytes, key: str | None, work: Work) -> MemberTold:
+        call, claimed = call_of(key), list[Callable[[], None]]()
+
+        def claiming(writing: Writing) -> MemberTold:
+            return work(writing, lambda entry, codes: claimed.append(self._claim(writing, entry, codes)))
+
+        told = await self._store.write(
+            lambda writing: once(writing, source=CALLS, call=call, asked=asked, answer=MemberTold, work=claiming)
         )
+        for tell in claimed:
+            tell()
+        return told
+
+
+def _asked(asked: Struct, about: str = "") -> bytes:
+    return msgspec.json.encode((about, asked))
 
 
 def _check(request: JoinRequest | EditRequest) -> None:
     """Whatever passes has an effect at the centre: nobody is told that it is kept, and finds it thrown out."""
     if holds_nul(msgspec.json.encode(request)):
         raise MalformedBodyError("A text holds a NUL, which nothing keeps: leave it out.")
-    if request.short_name and not request.short_name.strip():
-        raise MalformedBodyError("The short_name is blank: leave it out, or give a name.")
+    if request.short_name and not shown_name(request.short_name):
+        raise MalformedBodyError("There is nothing to read in the short_name: leave it out, or give a name.")
     if isinstance(request, JoinRequest) and request.birth_date and not _is_date(request.birth_date):
         raise MalformedBodyError("The birth_date is no day of the calendar.")
     if request.phone:
@@ -201,7 +239,7 @@ def _texts(request: JoinRequest | EditRequest) -> Iterator[tuple[str, str | Unse
         yield "text_version", consent.text_version
 
 
-def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTold:
+def _join(writing: Writing, request: JoinRequest, named_by: Named, *, only_new: bool) -> MemberTold:
     key = writing.code_key()
     named = _named(writing, request)
     if named:
@@ -211,12 +249,12 @@ def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTo
         if only_new:
             raise HasMemberError(found.short_name or "", found.member)
         # They are known here: what is told is told of who they are.
-        return _tell(writing, found, _as_edit(request))
+        return _tell(writing, found, _as_edit(request), named_by)
     _check_reachable(request)
     provisional = writing.new_id("p-")
     stamp = writing.stamp()
     told: dict[FieldName, str | UnsetType] = {
-        "short_name": request.short_name,
+        "short_name": shown_name(request.short_name) if request.short_name else UNSET,
         "language": request.language,
         "note": request.note,
         "phone": request.phone,
@@ -243,6 +281,7 @@ def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTo
         stamps={name: told.hlc for name, told in fields.items() if name in (*SHOWN, "phone")},
     )
     writing.tell("join", provisional, body, edit)
+    named_by(provisional, [one.code for one in identifiers])
     return MemberTold(member=provisional, entries=1)
 
 
@@ -256,14 +295,14 @@ def _check_reachable(request: JoinRequest) -> None:
             )
 
 
-def _edit(writing: Writing, which: str, request: EditRequest) -> MemberTold:
+def _edit(writing: Writing, which: str, request: EditRequest, named_by: Named) -> MemberTold:
     member = writing.member_by_code(which) or writing.member(which)
     if member is None:
         raise NotFoundError("this register holds no such member; a scan asks the centre about one")
-    return _tell(writing, member, request)
+    return _tell(writing, member, request, named_by)
 
 
-def _tell(writing: Writing, member: Member, request: EditRequest) -> MemberTold:
+def _tell(writing: Writing, member: Member, request: EditRequest, named_by: Named) -> MemberTold:
     """An entry for the fields, one for each channel, one for the code."""
     entries = 0
     # Later than what is shown, which may be from a register whose clock is ahead: what is told next has seen this.
@@ -292,14 +331,16 @@ def _tell(writing: Writing, member: Member, request: EditRequest) -> MemberTold:
         code = ToldCode(kind=given.kind, code=normal_code(given.code))
         alias = AliasBody(member=member.member, code=code, of=normal_code(given.of) if given.of else UNSET)
         identifier = Identifier(kind=given.kind, code=code.code)
-        writing.tell("alias", writing.new_id("e-"), alias, Edit(codes=(identifier,)))
+        entry = writing.new_id("e-")
+        writing.tell("alias", entry, alias, Edit(codes=(identifier,)))
+        named_by(entry, [code.code])
         entries += 1
     return MemberTold(member=member.member, entries=entries)
 
 
 def _fields(request: EditRequest) -> dict[FieldName, str | None]:
     given: dict[FieldName, str | UnsetType | None] = {
-        "short_name": request.short_name,
+        "short_name": shown_name(request.short_name) if request.short_name else request.short_name,
         "language": request.language,
         "note": request.note,
         "phone": request.phone,

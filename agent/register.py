@@ -25,12 +25,14 @@ from msgspec.structs import replace
 
 from agent.access import TOKEN_BYTES, Access
 from agent.api import LocalApi
+from agent.attaching import claiming
 from agent.booking import Rules, book, checkout_of
 from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
 from agent.counter import Counter
 from agent.desk import Desk, restored
 from agent.invitations import Invitations
+from agent.joining import Joining
 from agent.layouts import templates_of
 from agent.listening import CappedSite, runner_of
 from agent.phone_points import GrantScans, PhonePoints
@@ -219,14 +221,13 @@ class Register:
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
         self._desk.set_badge(self._link.badge)
-        profiles = Profiles(self._store)
+        profiles = Profiles(self._store, claiming(self._rules, self._desk))
         counter = Counter(
             self._store,
             self._desk,
             self._scans,
             self._rules,
             self._link,
-            profiles=profiles,
             parse=self._recognition.parse,
             now=now,
             monotonic_s=time.monotonic,
@@ -245,6 +246,7 @@ class Register:
             guesses=guesses,
             sales=self._sales,
             counter=counter,
+            joining=Joining(self._store, self._desk, profiles, guesses),
             webhook=self._webhook,
             rereader=self._rereader,
         )

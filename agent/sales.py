@@ -46,7 +46,7 @@ from loyalty.receipt import MemberReference, Receipt
 from sync.guesses import Guesses
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import KeptRedemption, KeptSale
-from sync.store.spending_rows import MAX_OPEN_SALES, SALE_CALLS
+from sync.store.spending_rows import MAX_OPEN_SALES, OPENING_CALLS, SALE_CALLS
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import NothingGranted, Wanted
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 FORGOTTEN_AFTER: Final = timedelta(hours=12)
 # How often it is looked whether there are such.
 SWEEP_EVERY_S: Final = 60.0
-_OPENING: Final = "sales"
 _CLOSING: Final = "closing/"
 _NOT_HERE: Final = "there is no sale {!r} here, or no more; one is opened by POST /v1/sales"
 # Why the centre grants nothing, as the page says it. Of vouchers only one that was issued is refused so.
@@ -135,12 +134,12 @@ class Sales:
             self._end_forgotten(writing)
             make_room(writing)
             sale = writing.new_id("s-")
-            writing.open_sale(sale, now, by_page=by_page)
+            writing.open_sale(sale, now, by_page=by_page, call=call_of(key))
             if basket is not None:
                 writing.keep_basket(sale, replace(basket, key=sale), now)
             return self._report(writing, sale, now)
 
-        return await self._once(_OPENING, key, given, work)
+        return await self._once(OPENING_CALLS, key, given, work)
 
     async def price(self, sale: str, given: BasketGiven, key: str | None) -> SaleReport:
         now = self._now()

@@ -72,7 +72,7 @@ function showNotice(notice) {
   at("notice").hidden = !notice;
   at("notice").dataset.kind = kind;
   const said = notice?.reason ? `refused_${kind}` : `notice_${kind}`;
-  write("notice", notice ? say(said, { card: cardName(notice.ending) }) : "");
+  write("notice", notice && words.has(said) ? say(said, { card: cardName(notice.ending) }) : ""); // some come with the panels
 }
 
 function showWho(customer, sale) {
@@ -224,8 +224,11 @@ function followTurn(customer) {
   panel.turn = turn;
 }
 
+let opener = null; // the key of what had the focus when a panel was opened
+
 export async function open(name, more = {}) {
   saidUntil = 0;
+  if (panel.name === "home") opener = document.activeElement.getAttribute("aria-keyshortcuts");
   if (!await fetchPanels()) return tell(say("refused_silent"), true);
   panel = { name, turn: panel.turn, since: performance.now(), ...more };
   await show();
@@ -236,7 +239,7 @@ export function home() {
   const away = panel.name !== "home";
   panel = { name: "home", turn: panel.turn };
   if (at("desk").contains(document.activeElement)) document.activeElement.blur();
-  show();
+  show().then(() => away && opener && document.querySelector(`[aria-keyshortcuts="${CSS.escape(opener)}"]`)?.focus());
   return away;
 }
 
@@ -275,8 +278,8 @@ export const backButton = () => button("Escape", say("back"), home);
 
 function homePanel({ customer }) {
   const member = customer?.member;
+  if (customer && !member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : []; // also after the sale
   if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
-  if (!member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : [];
   const parts = [false, true].map((byPos) => reservedCard(member, byPos)).filter(Boolean);
   const from = panel.from < member.rewards.length ? panel.from : 0, near = member.nearest;
   const rewards = member.rewards.slice(from, from + MAX_KEYED);
@@ -361,10 +364,6 @@ export function tell(text, bad = false) {
   write("said", text);
   if (bad) beep();
 }
-
-const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
-export const refusal = (status, { reason }) =>
-  say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
 
 // Where something needs a look; a scanner beeps for the rest itself.
 const beep = () => fetchPanels().then(() => panels?.sound());

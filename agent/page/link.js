@@ -3,6 +3,7 @@
 const SILENT_AFTER_MS = 12_000; // the register says something every 5 s
 const RETRY_MS = { first: 250, cap: 5_000 };
 const REQUEST_TIMEOUT_MS = 4_000;
+const MAX_UNANSWERED = 32;
 const CLOCK_TICK_MS = 5_000; // how often ages are written anew
 
 // Tells `show` whenever there is something to show. `link.state` is the last state of the register; null before it was
@@ -67,16 +68,23 @@ export function watch(path, show) {
   return link;
 }
 
-// What the register answered: { status, body }. Status 0 is no answer at all.
+// What was asked and not answered yet, each under a key: asked again, it is done once.
+const unanswered = new Map();
+
+// What the register answered: { status, body }. Status 0 is no answer yet.
 export async function ask(method, path, body = null) {
+  const sent = body && JSON.stringify(body), what = method + path + sent;
+  if (unanswered.size > MAX_UNANSWERED) unanswered.clear();
+  unanswered.set(what, unanswered.get(what) ?? crypto.randomUUID());
   try {
     const answer = await fetch(path, {
       method,
-      headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() },
-      body: body === null ? null : JSON.stringify(body),
+      headers: { "Content-Type": "application/json", "Idempotency-Key": unanswered.get(what) },
+      body: sent,
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
     const text = await answer.text();
+    unanswered.delete(what);
     return { status: answer.status, body: text ? JSON.parse(text) : {} };
   } catch {
     return { status: 0, body: {} };

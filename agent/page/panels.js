@@ -8,7 +8,7 @@ import { qrCode } from "./qr.js";
 import { LANGUAGES } from "./words.js";
 import {
   MAX_KEYED, backButton, broughtBy, button, cardName, choice, chosen, giveText, heading, home, key, link, open, panel,
-  refusal, reservedOff, rewardName, say, severalTimes, show, tell, totalOf, words,
+  reservedOff, rewardName, say, severalTimes, show, tell, totalOf, words,
 } from "./cashier.js";
 
 const GLANCE_MS = 400; // what was there for less nobody has read
@@ -33,13 +33,17 @@ const row = (...buttons) => make("div", { class: "row" }, buttons, backButton())
 
 // One key more, and it is done, by an Enter of its own: never by what was typed into this window in passing, as an
 // amount and Enter for the POS, or by a slow scanner.
-const confirmPanel = (title, amounts, text, label, act, ...more) => [
-  heading(title),
-  [amounts].flat().map((amount) => make("p", { class: "amount" }, amount)),
-  make("p", {}, text),
-  ...more,
-  row(button("Enter", label, () => { if (isRead()) act(); else if (isHurried()) tooSoon(); }, { class: "main", "data-first": true })),
-].flat();
+const confirmPanel = (title, amounts, text, label, act, ...more) => {
+  const about = [...[amounts].flat().map((amount) => [amount, "amount"]), [text, null]];
+  const confirm = () => { if (isRead()) act(); else if (isHurried()) tooSoon(); };
+  return [
+    heading(title),
+    about.map(([said, kind], place) => make("p", { id: `about-${place}`, class: kind }, said)),
+    ...more,
+    row(button("Enter", label, confirm,
+      { class: "main", "data-first": true, "aria-describedby": about.map((_, place) => `about-${place}`).join(" ") })),
+  ].flat();
+};
 
 const isRead = () => !isHurried() && performance.now() - panel.since >= GLANCE_MS;
 
@@ -173,10 +177,12 @@ function newcomerPanel() {
 }
 
 // The sale may be over: who joins afterwards gets its points, too. Or a member whose points lie elsewhere asks for them.
-function invitedPanel({ customer: { invitation, phone, turn } }) {
+function invitedPanel({ customer: { invitation, phone } }) {
   if (phone) return [qrCode(phone, say("phone_picture")), make("p", {}, say("phone_text")), button("Escape", say("back"), endByPhone)];
-  const parts = [qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code))];
-  return turn == null ? parts : [...parts, button("N", say("join_here"), () => open("join"), { class: "wide" })];
+  return [
+    qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code)),
+    button("N", say("join_here"), () => open("join"), { class: "wide" }),
+  ];
 }
 
 // The telephone number of who would be new is a member's: whoever only knows it must not get a card of theirs.
@@ -210,6 +216,10 @@ function whyPanel({ sale }) {
   ];
 }
 
+const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
+const refusal = (status, { reason }) =>
+  say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
+
 let busy = false;
 
 // One thing at a time: a key pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
@@ -240,7 +250,8 @@ function endByPhone() {
   act("DELETE", "/v1/customer/phone", { turn: turnOf() });
   return true;
 }
-const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
+const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() },
+  ({ released }) => (released ? say("released") : ""));
 
 function find(event) {
   event.preventDefault();
@@ -252,7 +263,7 @@ function find(event) {
 function join(event) {
   event.preventDefault();
   if (!isRead()) return isHurried() && tell(say("too_soon"));
-  const given = { turn: turnOf() };
+  const given = { turn: shownTurn() };
   for (const name of ["short_name", "phone", "email"]) {
     const text = at(name)?.value.trim();
     if (text) given[name] = text;

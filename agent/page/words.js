@@ -4,6 +4,7 @@ export const LANGUAGES = {
   en: "English", sr: "Srpski", "sr-Cyrl": "Српски", hr: "Hrvatski", sl: "Slovenščina", de: "Deutsch",
 };
 const UNITS = [["days", 86_400], ["hours", 3_600], ["minutes", 60]]; // in seconds
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufefc]/; // Hebrew, Arabic and their neighbours
 const files = {}, made = {};
 
 const fileOf = async (name) => (await fetch(`/page/${name}.json`)).json();
@@ -59,7 +60,8 @@ class Words {
     const template = typeof text === "string" ? text : text[this.form(Math.abs(values.n))];
     return template.replace(/\{(\w+)\}/g, (_, name) => {
       const value = values[name] ?? "";
-      return typeof value === "number" ? this.number(value) : String(value);
+      if (typeof value === "number") return this.number(value);
+      return RIGHT_TO_LEFT.test(value) ? `\u2068${value}\u2069` : String(value);
     });
   }
 

@@ -32,16 +32,17 @@ def sell(card: str) -> None:
     number = f"{now:%H%M%S%f}"  # a POS counts
     receipt = {"kind": "sale", "currency": "RSD", "total_minor": TOTAL, "lines": LINES}
     basket = dict(receipt)
+    ours = f"{now:%Y-%m-%d}-{number}"  # numbers may start again every day; keys may not
     receipt |= {"number": number, "business_day": f"{now:%Y-%m-%d}", "issued_at": now.isoformat()}
     receipt["member"] = {"code": card, "kind": "card", "entry": "scanned"}
     close = "/receipts"  # where a receipt goes that has no sale here
     try:
-        sale = ask("POST", "/sales", f"{number}-open", {"basket": basket})["sale"]
+        sale = ask("POST", "/sales", f"{ours}-open", {"basket": basket})["sale"]
         close = f"/sales/{sale}/close"
-        priced = ask("POST", f"/sales/{sale}/member", f"{number}-member", {"code": card})
+        priced = ask("POST", f"/sales/{sale}/member", f"{ours}-member", {"code": card})
         reward = next((one for one in priced["rewards"] if one["times"]), None)
         if reward:
-            ask("POST", f"/sales/{sale}/redemptions", f"{number}-reward", {"reward": reward["reward"]})
+            ask("POST", f"/sales/{sale}/redemptions", f"{ours}-reward", {"reward": reward["reward"]})
             receipt["discounts"] = [{"description": reward["title"], "amount_minor": reward["discount_minor"]}]
             receipt["total_minor"] -= reward["discount_minor"]
     except HTTPError as refused:
@@ -52,7 +53,7 @@ def sell(card: str) -> None:
         print(f"sold without points: {silent}", file=sys.stderr)
         close = "/receipts"  # a reward whose answer did not come was not given
     receipt["tenders"] = [{"kind": "cash", "amount_minor": receipt["total_minor"]}]
-    print(json.dumps(ask("POST", close, f"{number}-close", receipt)))  # a POS keeps it and repeats until answered
+    print(json.dumps(ask("POST", close, f"{ours}-close", receipt)))  # a POS keeps it and repeats until answered
 
 
 if __name__ == "__main__":

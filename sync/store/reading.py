@@ -20,6 +20,7 @@ from loyalty.identification import MemberKind, normal_code
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, Member
+from loyalty.names import shown_name
 from loyalty.receipt import AwareDatetime, Receipt
 from sync.records import Entry, chain_next, chain_start
 from sync.store.errors import NoEpochError, UnknownEntryError
@@ -245,6 +246,8 @@ class Reading:
         edits = self._rows("SELECT edit FROM edits WHERE member = ? ORDER BY id", (member_id,))
         if edits:
             member = laid_over(member, (_edit.decode(edit) for (edit,) in edits))
+        if member.short_name and (name := shown_name(member.short_name)) != member.short_name:
+            member = replace(member, short_name=name or UNSET)  # whatever the feed brought
         claims = self._rows("SELECT points, pending_until, spent FROM claims WHERE member = ?", (member_id,))
         held = self._points_held(member_id)
         if not claims and not held and as_of is None:

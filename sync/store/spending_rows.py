@@ -47,6 +47,9 @@ SPENDING_COUNT: Final = "spending_count"
 SPENDING_DOUBTED: Final = "spending_doubted"
 # Under which name calls about a sale are remembered.
 SALE_CALLS: Final = "sale/"
+# And those that open one. By which call a sale was opened stands among the calls about it under another name.
+OPENING_CALLS: Final = "sales"
+_OPENED_BY: Final = "opened by"
 _CURSOR: Final = "allowances_through"
 _CURSOR_CENTRE: Final = "allowances_centre"
 
@@ -290,11 +293,17 @@ class SpendingRows(SpendingReads, AskedRows):
 
     # Sales
 
-    def open_sale(self, sale: str, touched: Instant, *, by_page: bool) -> None:
+    def open_sale(self, sale: str, touched: Instant, *, by_page: bool, call: str | None = None) -> None:
+        """`call` is the one that opens it: it is forgotten with the sale."""
         self._execute(
             "INSERT INTO sales (sale, by_page, state, touched) VALUES (?, ?, 'open', ?)",
             (sale, int(by_page), _encode(touched).decode()),
         )
+        if call is not None:
+            self._execute(
+                "INSERT INTO answered_calls (source, call, digest, answer) VALUES (?, ?, ?, x'')",
+                (SALE_CALLS + sale, _OPENED_BY, call),
+            )
 
     def keep_basket(self, sale: str, basket: Receipt, touched: Instant) -> None:
         """What the sale is of so far."""
@@ -319,6 +328,11 @@ class SpendingRows(SpendingReads, AskedRows):
         )
         for (sale,) in old:
             self._execute("DELETE FROM redemptions WHERE sale = ?", (sale,))
+            self._execute(
+                "DELETE FROM answered_calls WHERE source = ? AND call = "
+                "(SELECT digest FROM answered_calls WHERE source = ? AND call = ?)",
+                (OPENING_CALLS, SALE_CALLS + sale, _OPENED_BY),
+            )
             self._execute("DELETE FROM answered_calls WHERE source = ?", (SALE_CALLS + sale,))
             self._execute("DELETE FROM sales WHERE sale = ?", (sale,))
 

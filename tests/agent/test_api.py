@@ -35,6 +35,7 @@ from agent.inspection import (
     StatusReport,
 )
 from agent.invitations import Invitations
+from agent.joining import Joining
 from agent.listening import runner_of
 from agent.openapi import Route
 from agent.pace import ACTS_AT_ONCE, ACTS_PER_S, LOOKS_AT_ONCE, LOOKS_PER_S
@@ -168,7 +169,6 @@ class Served:
                 ScanIntake(store=shop.store, desk=self.desk, lookup=_nobody, guesses=lambda: True),
                 shop.rules,
                 Alone(),
-                profiles=Profiles(shop.store),
                 parse=parse_scan,
                 now=lambda: at(10),
                 monotonic_s=lambda: 0.0,
@@ -176,6 +176,7 @@ class Served:
                 invitations=Invitations(shop.store, lambda: "12"),
                 phone=PhonePoints(shop.store, Tie()),
             ),
+            joining=Joining(shop.store, self.desk, Profiles(shop.store), self.guesses),
             monotonic_s=lambda: self.monotonic_s,
         )
         self.url = self.access.origin

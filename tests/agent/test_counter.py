@@ -12,6 +12,7 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from agent.attaching import claiming
 from agent.booking import book
 from agent.checkout import Checkout
 from agent.counter import INVITES_AT_ONCE, Counter
@@ -20,6 +21,7 @@ from agent.customer_screen import CustomerScreen
 from agent.desk import Desk
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
+from agent.joining import Joining
 from agent.pace import TooOftenError
 from agent.phone_points import GrantScans, PhonePoints
 from agent.problem import MalformedBodyError
@@ -103,20 +105,23 @@ class Till:
         self.scans = ScanIntake(
             store=shop.store, desk=self.desk, lookup=self._lookup, guesses=lambda: True, grants=grants
         )
+        guesses = Guesses(lambda: self.seconds)
         self.counter = Counter(
             shop.store,
             self.desk,
             self.scans,
             shop.rules,
             self.centre,
-            profiles=Profiles(shop.store),
             parse=lambda raw: parse_scan(raw, (CARDS,)),
             now=self.now,
             monotonic_s=lambda: self.seconds,
-            guesses=Guesses(lambda: self.seconds),
+            guesses=guesses,
             invitations=self.invitations,
             phone=self.phone,
+            answered_within_s=0.5,
         )
+        self.profiles = Profiles(shop.store, claiming(shop.rules, self.desk))
+        self.joining = Joining(shop.store, self.desk, self.profiles, guesses)
         self.sales = Sales(
             shop.store,
             shop.rules,
@@ -354,6 +359,16 @@ async def test_a_number_that_a_rule_says_is_a_cards_is_asked_about(till: Till) -
     assert till.centre.looked_up == ["29000012"]
 
 
+async def test_a_lookup_that_takes_longer_than_the_page_waits_is_not_waited_for(till: Till) -> None:
+    async def silent(_code: str) -> object:
+        return await asyncio.Event().wait()
+
+    till.centre.answers = silent
+    with pytest.raises(NotFoundError):
+        await till.counter.find(CodeTyped(typed="TS-424242"))
+    assert till.centre.looked_up == ["TS424242"]
+
+
 async def test_numbers_that_are_asked_at_once_count_at_once(till: Till) -> None:
     asked = (till.counter.find(CodeTyped(typed=f"TS9{number}")) for number in range(2 * MAX_MISSES))
 
@@ -372,13 +387,13 @@ async def test_a_new_card_joins_and_is_usable_at_once(till: Till) -> None:
     await till.scan("TS777123")
     assert till.customer.standing == "unknown"
 
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-1")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-1")
     till.desk.publish()
 
     assert till.customer.member is not None
     assert till.customer.member.name == "Iva K."
     with pytest.raises(SaleRefusedError) as error:
-        await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-2")
+        await till.joining.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-2")
     assert refusal(error) == "has_member"
 
 
@@ -387,16 +402,16 @@ async def test_a_new_card_joins_by_e_mail_and_gets_nobodys_points_by_it(till: Ti
     agreed = GivenConsent(channel="email", state="granted", text_version="2026-12-en")
     await till.scan("TS777123")
     iva = JoinHere(turn=till.turn, short_name="Iva K.", email="iva@example.com", consents=(agreed,))
-    await till.counter.join(iva, "call-1")
+    await till.joining.join(iva, "call-1")
     till.desk.publish()
     assert till.customer.member is not None
     assert till.customer.member.consents == {"email": True}
 
     await till.scan("TS777124")
     with pytest.raises(SaleRefusedError) as error:
-        await till.counter.join(JoinHere(turn=till.turn, email="IVA@example.com"), "call-2")
+        await till.joining.join(JoinHere(turn=till.turn, email="IVA@example.com"), "call-2")
     assert (refusal(error), error.value.name) == ("phone_known", "Iva K.")
-    await till.counter.join(JoinHere(turn=till.turn, email="iva@example.com", known=True), "call-3")
+    await till.joining.join(JoinHere(turn=till.turn, email="iva@example.com", known=True), "call-3")
     till.desk.publish()
     assert till.customer.member is not None
     assert till.customer.member.name == "Iva K."
@@ -405,17 +420,17 @@ async def test_a_new_card_joins_by_e_mail_and_gets_nobodys_points_by_it(till: Ti
 async def test_a_new_card_gets_nobodys_points_by_their_telephone_number(till: Till) -> None:
     await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
     await till.scan("TS777123")
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
     await till.scan("TS777124")
 
     with pytest.raises(SaleRefusedError) as error:
-        await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo", phone="+381 69 987-6543"), "call-2")
+        await till.joining.join(JoinHere(turn=till.turn, short_name="Ivo", phone="+381 69 987-6543"), "call-2")
 
     assert (refusal(error), error.value.name) == ("phone_known", "Iva K.")
     assert till.shop.store.member_by_code("TS777124") is None
 
     # once the cashier has asked for the name, the card is one more of theirs, and nothing else is changed
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo", phone="+381699876543", known=True), "call-3")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Ivo", phone="+381699876543", known=True), "call-3")
     iva = till.shop.store.member_by_code("TS777124")
     assert iva is not None
     assert (iva.short_name, iva) == ("Iva K.", till.shop.store.member_by_code("TS777123"))
@@ -427,14 +442,14 @@ async def test_known_is_nothing_that_was_not_told_of_this_customer(till: Till) -
     await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
     iva, ivo = "+381699876543", "+381699876544"
     await till.scan("TS777123")
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone=iva), "call-1")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Iva K.", phone=iva), "call-1")
     await till.scan("TS777124")
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo", phone=ivo, email="ivo@example.com"), "call-2")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Ivo", phone=ivo, email="ivo@example.com"), "call-2")
     await till.scan("TS777125")
 
     async def refused(**given: object) -> tuple[str, object]:
         with pytest.raises(SaleRefusedError) as error:
-            await till.counter.join(msgspec.convert({"turn": till.turn, **given}, JoinHere), None)
+            await till.joining.join(msgspec.convert({"turn": till.turn, **given}, JoinHere), None)
         return refusal(error), error.value.name
 
     # when it is called known that nobody told is, it is told as ever
@@ -455,13 +470,13 @@ async def test_who_is_known_by_an_address_keeps_their_telephone_number(till: Til
     await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
     await till.scan("TS777123")
     iva = JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543", email="iva@example.com")
-    await till.counter.join(iva, "call-1")
+    await till.joining.join(iva, "call-1")
     await till.scan("TS777124")
     again = JoinHere(turn=till.turn, phone="+381690000000", email="iva@example.com")
     with pytest.raises(SaleRefusedError):
-        await till.counter.join(again, "call-2")
+        await till.joining.join(again, "call-2")
 
-    told = await till.counter.join(replace(again, known=True), "call-3")
+    told = await till.joining.join(replace(again, known=True), "call-3")
 
     assert told.entries == 1
     assert till.shop.store.member_by_code("+381690000000") is None
@@ -473,12 +488,12 @@ async def test_who_is_known_by_an_address_keeps_their_telephone_number(till: Til
 async def test_telephone_numbers_that_are_tried_at_once_count_at_once(till: Till) -> None:
     await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
     await till.scan("TS777123")
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
     await till.scan("TS777124")
     tried = JoinHere(turn=till.turn, phone="+381699876543")
 
     answers = await asyncio.gather(
-        *(till.counter.join(tried, None) for _ in range(2 * MAX_MISSES)), return_exceptions=True
+        *(till.joining.join(tried, None) for _ in range(2 * MAX_MISSES)), return_exceptions=True
     )
 
     assert [type(each) for each in answers].count(SaleRefusedError) == MAX_MISSES
@@ -487,16 +502,16 @@ async def test_telephone_numbers_that_are_tried_at_once_count_at_once(till: Till
 async def test_who_tries_telephone_numbers_of_members_at_a_new_card_is_slowed_down(till: Till) -> None:
     await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
     await till.scan("TS777123")
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
     await till.scan("TS777124")
     for number in range(MAX_MISSES):
         with pytest.raises(SaleRefusedError):
-            await till.counter.join(JoinHere(turn=till.turn, phone="+381699876543"), f"try-{number}")
+            await till.joining.join(JoinHere(turn=till.turn, phone="+381699876543"), f"try-{number}")
 
     with pytest.raises(TooOftenError):
-        await till.counter.join(JoinHere(turn=till.turn, phone="+381699876543"), "one-more")
+        await till.joining.join(JoinHere(turn=till.turn, phone="+381699876543"), "one-more")
     # who joins without a number is not
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo"), "call-2")
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Ivo"), "call-2")
 
 
 async def test_a_fiscal_receipts_address_is_taken_as_a_scan_however_long(till: Till) -> None:
@@ -895,8 +910,8 @@ async def test_what_was_asked_of_a_customer_is_not_done_to_the_next(till: Till, 
         "remove": lambda: counter.remove(Shown(turn=turn)),
         "remove nobody": lambda: counter.remove(Shown(turn=None)),
         "release": lambda: counter.release(ForTurn(turn=turn)),
-        "attach": lambda: counter.attach(key, ForTurn(turn=turn)),
-        "join": lambda: counter.join(JoinHere(turn=turn, short_name="Iva K."), None),
+        "attach": lambda: counter.attach(key, ForTurn(turn=turn), None),
+        "join": lambda: till.joining.join(JoinHere(turn=turn, short_name="Iva K."), None),
         "reserve": lambda: counter.reserve(RewardWanted(turn=turn, reward="cup"), None),
         "voucher": lambda: counter.find(CodeTyped(typed=VOUCHER, turn=turn)),
     }
@@ -927,7 +942,7 @@ async def test_a_late_member_gets_one_of_the_last_receipts(till: Till) -> None:
     assert [one.receipt for one in till.page.recent] == [second, first]
 
     await till.scan("TS1001")
-    given = await till.counter.attach(first, ForTurn(turn=till.turn))
+    given = await till.counter.attach(first, ForTurn(turn=till.turn), None)
 
     assert given.points == 26
     assert [one.receipt for one in till.page.recent] == [second]
@@ -950,18 +965,18 @@ async def test_a_late_member_gets_one_of_the_last_receipts(till: Till) -> None:
 async def test_a_receipt_is_attached_once_and_not_for_ever(till: Till) -> None:
     first, second = await till.sell(), await till.sell()
     await till.scan("TS1001")
-    await till.counter.attach(first, ForTurn(turn=till.turn))
+    await till.counter.attach(first, ForTurn(turn=till.turn), None)
     await till.scan("TS1002")
 
     for key in (first, "k-unheard-of"):
         with pytest.raises(SaleRefusedError) as error:
-            await till.counter.attach(key, ForTurn(turn=till.turn))
+            await till.counter.attach(key, ForTurn(turn=till.turn), None)
         assert refusal(error) == "too_old"
 
     till.seconds += 3_600
     await till.scan("TS1002")
     with pytest.raises(SaleRefusedError) as error:
-        await till.counter.attach(second, ForTurn(turn=till.turn))
+        await till.counter.attach(second, ForTurn(turn=till.turn), None)
     assert refusal(error) == "too_old"
 
 
@@ -1080,7 +1095,7 @@ async def test_who_was_shown_a_code_can_join_at_the_till(till: Till) -> None:
     await told_of_the_join_page(till)
     await till.counter.invite()
 
-    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva"), None)
+    await till.joining.join(JoinHere(turn=till.turn, short_name="Iva"), None)
 
     till.desk.publish()  # as after any commit
     assert till.customer.member is not None
@@ -1109,7 +1124,7 @@ async def test_a_late_customer_gets_the_receipt_by_a_code(till: Till) -> None:
     till.seconds += 1
 
     await till.counter.invite()
-    await till.counter.attach(key, ForTurn(turn=till.turn))
+    await till.counter.attach(key, ForTurn(turn=till.turn), None)
 
     known = till.shop.store.known_receipt((key,))
     assert known is not None

@@ -525,3 +525,19 @@ def test_a_customer_who_is_removed_is_shown_no_more_whether_served_or_done() -> 
     assert state.customer is None
     assert state.sale is not None
     assert not state.sale.current
+
+
+def test_that_a_card_was_in_the_drawer_is_forgotten_with_its_sale() -> None:
+    bench = Bench()
+    bench.desk.checked(bench.scan("NEW12345", checking=True), unissued=True)
+    bench.sell("NEW12345")
+    # others come, and then the card again, of which the centre says nothing
+    bench.seconds = 10
+    bench.scan("TS1002")
+    bench.sell("TS1002")
+    bench.seconds = 20
+    bench.desk.checked(bench.scan("NEW12345", checking=True))
+
+    customer = bench.desk.state().customer
+    assert customer is not None
+    assert customer.standing == "unknown"

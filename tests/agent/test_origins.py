@@ -268,3 +268,21 @@ def test_the_command_makes_lists_and_revokes(tmp_path: Path) -> None:
     ):
         code, out = ran(*options)
         assert (code, said in out) == (wanted, True), options
+
+
+async def test_a_page_of_another_origin_books_no_receipt_by_a_scan_and_no_page_enrols(
+    let: Let, http: aiohttp.ClientSession
+) -> None:
+    _, token = let.made("page")
+    receipt = f"https://porezna.gov.hr/rn?zki={'0123456789abcdef' * 2}&datv=20261122_1007&izn=10,00"
+    enrolment = f"tillside-enrol:{'A' * 60}"
+
+    async def scanned(headers: dict[str, str], text: str) -> int:
+        body = {"texts": ["goods", text]}
+        async with http.post(f"{let.served.url}/v1/scans", headers=headers, json=body) as answer:
+            await answer.read()
+            return answer.status
+
+    theirs, ours = let.headers(token), let.served.cookie()
+    assert [await scanned(theirs, text) for text in ("TS1001", receipt, enrolment)] == [200, 422, 422]
+    assert [await scanned(ours, text) for text in ("TS1001", receipt, enrolment)] == [200, 200, 422]

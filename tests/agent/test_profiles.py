@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from agent.attaching import claim_held
 from agent.booking import Rules, book
 from agent.inspection import NotFoundError
 from agent.problem import MalformedBodyError
@@ -25,6 +26,7 @@ from loyalty.receipt import MemberReference, Receipt
 from sync.hlc import milliseconds
 from sync.session import HEARTBEAT_S
 from sync.store.reading import CODE_KEY
+from sync.store.writing import Writing
 from tests.agent.shop import BOOT, Shop, at
 from tests.sync.centre import Centre, Register, receipt, register, running_centre, utc_now
 from tests.sync.programs import in_force
@@ -148,6 +150,33 @@ async def test_who_joins_offline_earns_at_once_and_keeps_it_when_they_are_linked
             assert sum(centre.counted(joined.member).values()) == 100
             assert till.store.member_by_code(PHONE).member == joined.member  # type: ignore[union-attr]
     assert not digits_in(tmp_path / "3")
+
+
+async def test_what_was_held_for_a_card_is_its_members_at_once_and_once(tmp_path: Path) -> None:
+    def claim(writing: Writing, entry: str, codes: Sequence[str]) -> Callable[[], None]:
+        claim_held(writing, entry, codes, rules=Rules())
+        return lambda: None
+
+    async with running_centre(tmp_path / "centre") as centre:
+        # given a register that has sold to a new card, of which the centre knows already
+        async with register(tmp_path / "3", centre) as till:
+            await till.until(lambda: in_force(till.store) and till.store.code_key())
+            await sell(till, 1, "TS900", "3")
+            await till.until(lambda: till.store.queued() == 0)
+        # when somebody joins with it without a network
+        async with register(tmp_path / "3", centre, exchanging=False) as till:
+            await sell(till, 2, "TS900", "3")
+            joined = await Profiles(till.store, claim).join(JoinRequest(code=GivenCode(code="TS900")), None)
+            member = till.store.member_by_code("TS900")
+            assert member is not None
+            assert (member.member, member.balance.pending) == (joined.member, 200)
+        # then the centre counts them with it, and nothing is counted twice
+        async with register(tmp_path / "3", centre) as till:
+            await till.until(lambda: till.confirmed("TS900") == 200)
+            await till.until(lambda: till.store.queued() == 0)
+            member = till.store.member_by_code("TS900")
+            assert member is not None
+            assert (member.balance.pending, sum(centre.counted(joined.member).values())) == (0, 200)
 
 
 async def test_who_was_known_by_phone_is_one_member_on_every_register(tmp_path: Path) -> None:

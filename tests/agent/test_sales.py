@@ -851,6 +851,24 @@ async def test_a_close_is_answered_as_before_when_its_sale_is_long_forgotten(sho
     assert len([body for body in shop.bodies() if body]) == 1
 
 
+async def test_a_key_opens_another_sale_once_the_one_that_it_opened_is_long_forgotten(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        first = await pos.told("POST", "", {}, "4711-open")
+        await pos.told("POST", f"/{first['sale']}/void")
+        assert await pos.told("POST", "", {}, "4711-open") == first
+
+        def sell(writing: Writing) -> None:
+            for number in range(MAX_ENDED_SALES):
+                writing.open_sale(f"s-later-{number}", at(60), by_page=False)
+                writing.end_sale(f"s-later-{number}", "closed")
+
+        await shop.store.write(sell)
+
+        again = await pos.told("POST", "", {}, "4711-open")
+        assert (again["sale"] != first["sale"], again["state"]) == (True, "open")
+
+
 async def test_a_sale_is_closed_by_one_receipt_of_its_own(shop: Shop) -> None:
     await ready(shop)
     async with till(shop) as pos:

@@ -25,15 +25,17 @@ PAGES = {"/": "index.html", "/customer": "customer.html"}
 
 
 class Stage:
-    """One tab. `asked` are the calls that the page made, each answered with `answers` or 204; not those by which it
-    looks whether the register is there, which a slow machine brings about.
+    """One tab. `asked` are the calls that the page made, under the `keys` of these, each answered with `answers` or
+    204, and not at all where that is None; not those by which it looks whether the register is there, which a slow
+    machine brings about.
     """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.asked: list[tuple[str, str, object]] = []
+        self.keys: list[str | None] = []
         self.fetched: list[str] = []
-        self.answers: dict[str, tuple[int, object]] = {}
+        self.answers: dict[str, tuple[int, object] | None] = {}
         self._sockets: asyncio.Queue[WebSocketRoute] = asyncio.Queue()
         self._socket: WebSocketRoute | None = None
 
@@ -95,7 +97,12 @@ class Stage:
         if path.startswith("/v1/"):
             if path != "/v1/ping":
                 self.asked.append((route.request.method, path, route.request.post_data_json))
-            status, body = self.answers.get(path, (204, None))
+                self.keys.append(route.request.headers.get("idempotency-key"))
+            answer = self.answers.get(path, (204, None))
+            if answer is None:
+                await route.abort()
+                return
+            status, body = answer
             await route.fulfill(status=status, body=msgspec.json.encode(body) if body is not None else "")
             return
         self.fetched.append(path)

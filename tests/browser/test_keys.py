@@ -63,6 +63,32 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
     await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
 
 
+async def test_what_is_asked_again_since_nothing_was_answered_is_done_once(stage: Stage) -> None:
+    # given a register that does not answer
+    stage.answers["/v1/customer/rewards"] = None
+    await stage.tell(STATES["member"])
+    await stage.press("1")
+    await stage.confirm()
+    await expect(stage.page.locator("#said")).to_have_text("No answer yet: try again. The sale can go on.")
+
+    # when the cashier tries again, for another number meanwhile, and once more
+    await stage.confirm()
+    await stage.press("2")
+    await stage.confirm()
+    stage.answers["/v1/customer/rewards"] = (201, {"reward": "r5"})
+    await stage.press("1")
+    await stage.confirm()
+
+    # then each is one call, however often it is sent
+    await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
+    one, again, other, last = stage.keys
+    assert one == again == last != other
+    # and what was answered is another one the next time
+    await stage.press("1")
+    await stage.confirm()
+    assert stage.keys[4] not in stage.keys[:4]
+
+
 async def test_what_was_said_of_one_customer_is_gone_with_the_next(stage: Stage) -> None:
     # given somebody who was removed
     await stage.tell(STATES["member"])
@@ -463,3 +489,40 @@ async def test_language_sounds_and_letters_are_the_cashiers_choice(stage: Stage)
     await stage.page.reload()
     await stage.reopened()
     await stage.tell(STATES["member"], lang="sr-Cyrl-RS")
+
+
+async def test_a_name_that_is_read_from_right_to_left_turns_nothing_around_it(stage: Stage) -> None:
+    for name, shown in (("محمد علي", "\u2068محمد علي\u2069"), ("Ana P.", "Ana P.")):
+        await stage.tell(
+            replace(STATES["idle, late receipts"], customer=replace(KNOWN, member=replace(ANA, name=name)))
+        )
+        await stage.press("l")
+        await expect(stage.page.locator("#desk p").first).to_have_text(f"Which one is {shown}’s?")
+        await stage.press("Escape")
+
+
+async def test_who_goes_by_tab_comes_back_to_where_they_were(stage: Stage) -> None:
+    await stage.tell(STATES["member"])
+    focused = stage.page.locator(":focus")
+    for one in ("#desk .choice >> nth=1", "#keys button >> nth=-1"):
+        button = stage.page.locator(one)
+        await button.focus()
+        name = await button.get_attribute("aria-keyshortcuts")
+        await stage.press("Space")
+        await expect(stage.page.locator("#desk")).not_to_have_attribute("data-panel", "home")
+        await stage.press("Escape")
+        await expect(stage.page.locator("#desk")).to_have_attribute("data-panel", "home")
+        await expect(focused).to_have_attribute("aria-keyshortcuts", name or "")
+    # who goes by keys alone has the focus nowhere, where Enter presses nothing
+    await stage.page.evaluate("document.activeElement.blur()")
+    await stage.press("1")
+    await stage.press("Escape")
+    await expect(focused).to_have_count(0)
+
+
+async def test_what_enter_would_do_is_read_out_with_its_button(stage: Stage) -> None:
+    await stage.tell(STATES["member"])
+    await stage.press("1")
+    main = stage.page.locator("#desk .main")
+    await expect(main).to_be_focused()
+    await expect(main).to_have_accessible_description("5.00\u00a0EUR off this sale, for 500 points.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import msgspec
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -133,6 +135,56 @@ async def test_a_new_card_joins_at_the_till(till: Till, page: Page) -> None:
     await expect(page.locator("#name")).to_have_text("Iva K")
     till.print(receipt(4))
     await expect(page.locator("#gave-points")).to_have_text("+26")
+
+
+async def test_who_joins_after_their_receipt_has_its_points_at_once(till: Till, page: Page) -> None:
+    till.scan("98765432101234")
+    await expect(page.locator("#name")).to_have_text("New card …1234")
+    till.print(receipt(4))
+    await expect(page.locator("#gave-text")).to_have_text("Sale of 268.28\u00a0RSD: points are kept for this card.")
+
+    await press(page, "n")
+    await typed(page, "Iva K")
+    await confirm(page)
+
+    await expect(page.locator("#name")).to_have_text("Iva K")
+    await expect(page.locator("#gave-points")).to_have_text("+26")
+    await expect(page.locator("#pending")).to_have_text("26")
+
+
+async def test_what_was_reserved_for_a_late_customer_comes_back_and_is_said_to(till: Till, page: Page) -> None:
+    till.print(receipt(5))
+    till.scan(card(ANA))
+    await expect(page.locator("#name")).to_have_text("Ana P.")
+    await press(page, "1")
+    await confirm(page)
+    await expect(page.locator("#spendable")).to_have_text("11,500")
+
+    await press(page, "l", "1")
+    await confirm(page)
+
+    await expect(page.locator("#said")).to_have_text("The points can be spent again.")
+    await expect(page.locator("#gave-points")).to_have_text("+40")
+    await expect(page.locator("#spendable")).to_have_text("12,000")
+
+
+async def test_a_register_that_stalls_redeems_once(till: Till, page: Page) -> None:
+    # given a register that is stopped as the cashier redeems
+    till.scan(card(ANA))
+    await expect(page.locator("#name")).to_have_text("Ana P.")
+    await press(page, "1")
+    till.signal(signal.SIGSTOP)
+    await confirm(page)
+    await expect(page.locator("#said")).to_have_text("No answer yet: try again. The sale can go on.")
+
+    # when it goes on while they try again
+    await confirm(page)
+    till.signal(signal.SIGCONT)
+
+    # then they have it once
+    await expect(page.locator(".reserved .amount")).to_have_text("50.00\u00a0RSD")
+    await expect(page.locator("#desk")).to_have_attribute("data-panel", "home")
+    await expect(page.locator("#spendable")).to_have_text("11,500")
 
 
 async def test_the_customer_sees_themselves_alone(till: Till, page: Page, browser: Browser) -> None:

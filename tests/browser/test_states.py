@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from msgspec.structs import replace
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from agent.customer_screen import CustomerScreen, screen_of
 from agent.page_routes import FOLDER
@@ -30,14 +30,15 @@ VIOLATIONS = """async (rules) => {
 }"""
 # What is fetched for the cashier page before it shows anything, in every language, as its files are and as a browser
 # gets them; and what is fetched after that, as files. (A Cyrillic letter takes two bytes.) Nobody waits for the latter:
-# what is said of points by telephone, ten sentences that the first of them would not hold, is there.
+# what is said of points by telephone and of enrolling, sentences that the first of them would not hold, is there.
 MAX_PAGE_BYTES, MAX_FETCHED_BYTES = 60_000, 22_000
-MAX_LATER_BYTES = 20_000
+MAX_LATER_BYTES = 21_000
 SIZES = ((320, 560), (800, 600), (1024, 768))
 # From this width on nothing needs to be scrolled to.
 USUAL = 1024
-# Width, height, dark. A window of 1024 × 768 that is zoomed to 200 % has half of that.
+# Width, height, dark. A window of 1024 × 768 that is zoomed to 200 % has half of that, and so has the strip.
 LOOKS = {"strip": (320, 720, False), "zoomed": (512, 384, False), "whole": (1024, 768, True)}
+ZOOMED_STRIP: ViewportSize = {"width": 160, "height": 360}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -54,6 +55,14 @@ async def test_every_state_can_be_read_at_every_size(stage: Stage, language: str
             assert await stage.page.evaluate(AMISS) == [], (name, width)
             if width >= USUAL:
                 assert await stage.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), (name, width)
+
+
+@pytest.mark.parametrize("language", LOCALES)
+async def test_a_strip_at_twice_the_size_is_scrolled_down_alone(stage: Stage, language: str) -> None:
+    await stage.page.set_viewport_size(ZOOMED_STRIP)
+    for name, state in STATES.items():
+        await stage.tell(replace(state, language=language))
+        assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
 async def test_every_panel_can_be_read_beside_a_pos_in_every_language(browser: Browser) -> None:
@@ -131,6 +140,17 @@ async def axe_finds(page: Page) -> list[Any]:
         await page.evaluate(AXE_SCRIPT)
     found: list[Any] = await page.evaluate(VIOLATIONS, AXE_RULES)
     return found
+
+
+async def test_a_notice_whose_words_come_with_the_panels_is_shown_once_these_are_here(browser: Browser) -> None:
+    stage = await staged(browser)
+    await stage.tell(replace(IDLE, notice=NoticeView(kind="enrolled")))
+    await expect(stage.page.locator("#notice")).to_have_text("This register is enrolled.")
+    # and where the page is loaded while it is shown
+    await stage.page.reload()
+    await stage.reopened()
+    await stage.tell(replace(IDLE, notice=NoticeView(kind="granted")))
+    await expect(stage.page.locator("#notice")).to_have_text("The points are here: the reward can be given.")
 
 
 async def test_what_a_state_carries_is_only_text(stage: Stage) -> None:

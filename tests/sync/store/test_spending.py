@@ -17,7 +17,7 @@ from loyalty.member import Balance
 from sync.durable import overwrite
 from sync.records import AllowanceReturnBody, RedeemBody
 from sync.store.reading import EPOCH_VOID
-from sync.store.spending_rows import MAX_ENDED_SALES
+from sync.store.spending_rows import MAX_ENDED_SALES, OPENING_CALLS
 from sync.store.sqlite import DatabaseError
 from sync.store.store import Store
 from sync.store.witness import SLOT_BYTES, witness_of
@@ -324,7 +324,8 @@ def test_sales_that_ended_are_forgotten_at_last_and_their_calls_with_them(store:
 
     def end_many(writing: Writing) -> None:
         for number in range(MAX_ENDED_SALES + 1):
-            writing.open_sale(f"s-x{number}", TOUCHED, by_page=False)
+            writing.keep_answered_call(OPENING_CALLS, f"open-{number}", "d", b"{}")
+            writing.open_sale(f"s-x{number}", TOUCHED, by_page=False, call=f"open-{number}")
             writing.keep_answered_call(f"sale/s-x{number}", "c", "d", b"{}")
             writing.end_sale(f"s-x{number}", "ended")
 
@@ -332,6 +333,8 @@ def test_sales_that_ended_are_forgotten_at_last_and_their_calls_with_them(store:
 
     assert (store.sale("s-x0"), store.sale("s-x1") is None) == (None, False)
     assert store.answered_call("sale/s-x0", "c") is None
+    assert store.answered_call(OPENING_CALLS, "open-0") is None
+    assert store.answered_call(OPENING_CALLS, "open-1") is not None
     assert [sale.id for sale in store.open_sales()] == ["s-1"]
 
 
