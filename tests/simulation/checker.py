@@ -29,6 +29,8 @@ from tests.simulation.chain import CARD, CARD_OF, TEA, Chain, Sold
 from tests.simulation.disk import SimulatedStore
 from tests.simulation.register import number_of
 
+# What is said of a reward that was given at a register which had not heard that a member was erased.
+_OF_ERASED: Final = frozenset({"closed_allowance", "revoked_voucher"})
 # What a centre that was restored says of a reward of which it hears before it hears of what allowed it.
 _TOLD_EARLY: Final = frozenset({"unknown_allowance", "beyond_balance", "unknown_voucher", "beyond_uses"})
 # Of all registers at most so many may come back within one second of a network's return.
@@ -222,19 +224,20 @@ def _rewards(chain: Chain) -> Iterator[Fault]:
 def _spending(chain: Chain) -> Iterator[Fault]:
     """No register spent what was not set aside for it, and one disk that ran in two machines no more than twice that.
 
-    A centre that was restored may hear of a reward before it hears of its allowance; and of one that was given while
-    the register was offline, after its member was erased.
+    A centre that was restored may hear of a reward before it hears of its allowance. It may hear of one that was given
+    while the register was offline after its member was erased, or whose voucher it was.
     """
     twice = {clone.machine.device for clone in chain.clones}
     erased = {known_as for ids in chain.people.erased.values() for known_as in ids}
+    theirs = {voucher for member, voucher in chain.people.vouchers.items() if member in chain.people.erased}
     rows = _rows(chain, tables.redemptions)
     drawn: Counter[str] = Counter()
     for row in rows:
         for one in msgspec.json.decode(row.drawn, type=tuple[Drawn, ...]):
             drawn[one.allowance] += one.points
         wrong = set(msgspec.json.decode(row.problems, type=tuple[str, ...])) - _TOLD_EARLY - {OVER_LIMIT}
-        if row.member in erased:
-            wrong.discard("closed_allowance")
+        if row.member in erased or row.voucher in theirs:
+            wrong -= _OF_ERASED
         if wrong and row.device not in twice:
             yield Fault(about=row.key, what=f"reward {row.key} overspent: {', '.join(sorted(wrong))}")
     for row in _rows(chain, tables.allowances):
