@@ -35,7 +35,7 @@ from sync.records import (
 )
 
 KNOWN_KINDS = frozenset(get_args(EntryKind))
-# Of redemptions, and of the receipts that show them: as long as a ledger entry's `receipt` may be.
+# Of redemptions: what names one in the ledger.
 MAX_KEY_CHARS = 64
 # What registers say of points that are spent.
 Spending = RedeemBody | ReleaseBody | AllowanceReturnBody
@@ -150,8 +150,10 @@ def _unfit(entry: Entry, body: Body) -> str | None:
         return "the key or the name of an event is too long"
     if any(not normal_code(code) for code in _codes_in(body)):
         return "a code is blank"
-    if isinstance(body, RedeemBody) and max(len(entry.key), len(body.receipt or "")) > MAX_KEY_CHARS:
-        return f"the key of a redemption, or of its receipt, is longer than {MAX_KEY_CHARS} characters"
+    if isinstance(body, RedeemBody) and len(entry.key) > MAX_KEY_CHARS:
+        return f"the key of a redemption is longer than {MAX_KEY_CHARS} characters"
+    if isinstance(body, RedeemBody) and len(body.receipt or "") > MAX_FOUND_BY_CHARS:
+        return f"the key of a redemption's receipt is longer than {MAX_FOUND_BY_CHARS} characters"
     receipt = body.receipt if isinstance(body, ReceiptBody) else None
     if isinstance(body, CorrectBody):
         receipt = body.reading.receipt

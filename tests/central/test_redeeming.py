@@ -927,3 +927,22 @@ async def test_what_is_lost_is_written_off_on_the_pages(centre: RunningCentre) -
     # then they are free, once
     assert await told_balance(till) == balance(500, 500)
     assert (await browser.post("/allowances/write-off", fields | {"because": "lost"})).status == 409
+
+
+def test_a_reward_is_taken_in_on_a_receipt_whose_sender_gave_it_a_long_key(shop: Shop) -> None:
+    till = shop.till()
+    shop.sell(till, 1000)
+    granted = shop.grant(till, 500)
+    sold = replace(receipt(77, 100, code="TS0001", issued_at=shop.now, register=till.device[:8]), key="k" * 255)
+    till.sale(sold)
+    shop.send(till, len(till.sent))
+
+    told = shop.redeem(till, 500, (granted.allowance, 500), receipt=sold.key)
+
+    assert told.code == "accepted"
+    assert shop.balance().spendable == 600
+    refused = shop.redeem(till, 0, receipt="k" * 256)
+    assert (refused.code, refused.detail) == (
+        "quarantined",
+        "the key of a redemption's receipt is longer than 255 characters",
+    )
