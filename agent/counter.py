@@ -258,6 +258,11 @@ class Counter:
                 "The centre does not answer: the member can ask it by telephone, with the code that is shown.",
             ) from lacking
 
+    async def ask_by_phone(self, given: ForTurn) -> None:
+        """Whoever shows an unknown card is shown how to ask by telephone. Raises SaleRefusedError and StoreError."""
+        await self._phone.offer_to(self._serving(given.turn))
+        self._desk.publish()
+
     def end_by_phone(self, given: ForTurn) -> None:
         """The code by which the member could ask is not shown any more. Raises SaleRefusedError."""
         self._serving(given.turn)

@@ -110,6 +110,15 @@ class CounterRoutes:
                 page=True,
             ),
             Route(
+                method="POST",
+                path="/v1/customer/phone",
+                handler=self._ask_by_phone,
+                summary="Shows the code by which a telephone says whose the unknown card is, and asks for a reward.",
+                body=(ForTurn,),
+                status=204,
+                page=True,
+            ),
+            Route(
                 method="DELETE",
                 path="/v1/customer/phone",
                 handler=self._end_by_phone,
@@ -155,6 +164,10 @@ class CounterRoutes:
 
     async def _release(self, request: web.Request) -> web.Response:
         await self._counter.release(await body_of(request, ForTurn))
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _ask_by_phone(self, request: web.Request) -> web.Response:
+        await self._counter.ask_by_phone(await body_of(request, ForTurn))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _end_by_phone(self, request: web.Request) -> web.Response:

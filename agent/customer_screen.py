@@ -66,6 +66,7 @@ def screen_of(state: PageState) -> CustomerScreen:
             standing=customer.standing,
             sale=sale,
             invitation=customer.invitation,
+            phone=customer.phone,
         )
     return CustomerScreen(
         language=spoken(member.language) or state.language,

@@ -135,14 +135,17 @@ class Desk:
         invites: Callable[[], bool] = lambda: False,
         invitation: Callable[[str], InvitationView | None] = lambda _code: None,
         consents: Callable[[], ConsentTexts | None] = lambda: None,
-        phone: Callable[[Member, int], PictureView | None] = lambda _member, _turn: None,
+        phone: Callable[[Member | None, int], PictureView | None] = lambda _member, _turn: None,
+        asks: Callable[[MemberScan], bool] = lambda _scan: False,
     ) -> None:
         """`promise` says what of a member's points can be spent here, `recent` which receipts are nobody's, `invites`
         whether people can join by telephone, `invitation` how with a code, `consents` by which texts they are
-        asked, and `phone` what a member whose turn it is may ask for by theirs.
+        asked, `phone` what a member whose turn it is may ask for by theirs, or None where nobody knows whose the card
+        is, and `asks` whether one may be asked about such a card.
         """
         self._consents = consents
         self._phone = phone
+        self._asks = asks
         self._promise = promise
         self._find_recent = recent
         self._invites = invites
@@ -355,11 +358,15 @@ class Desk:
         member, ending = self._find_member(code), ending_of(code)
         if member is None:
             unheard_of: Standing = "unissued" if code in self._unissued else "unknown"
+            standing: Standing = "checking" if checking else unheard_of
+            scan = self.serving() if turn is not None and standing == "unknown" else None
             return CustomerView(
-                standing="checking" if checking else unheard_of,
+                standing=standing,
                 ending=ending,
                 turn=turn,
                 invitation=self._invitation(code),
+                phone=self._phone(None, turn) if turn is not None else None,
+                asks=scan is not None and self._asks(scan),
             )
         if member.refuses(code):
             return CustomerView(standing="blocked", ending=ending, turn=turn)

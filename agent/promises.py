@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from agent.sale_shapes import MAX_REDEMPTIONS
 from agent.view import NearestView, Promise, ReservedView, RewardView, Unsafe
 from loyalty.account import facts_of
-from loyalty.allowances import Standing
+from loyalty.allowances import Standing, by_allowance
 from loyalty.fold import Fold
 from loyalty.history import scope_of
 from loyalty.member import Counters, Member, MemberState, stamps_of
@@ -89,6 +89,12 @@ class Promises:
     def program(self) -> Program | None:
         """The one in force now."""
         return self._program(self._now())
+
+    def has_by_allowance(self) -> bool:
+        """Whether points that are set aside here buy anything of the program in force."""
+        now = self._now()
+        program = self._program(now)
+        return program is not None and any(one.points for one in by_allowance(program, now))
 
     def _program(self, now: datetime) -> Program | None:
         name = program_at(self._store, now)

@@ -192,6 +192,7 @@ class Register:
             invitation=invitations.view,
             consents=lambda: self._consents,
             phone=phone.view,
+            asks=lambda scan: promises.has_by_allowance() and phone.asks_for(scan),
         )
         self._receipts_back = asyncio.Event()
         self._scans = ScanIntake(

@@ -204,7 +204,8 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     `replaced_by` is there where this is an old card: how the one ends that took its place, empty where that is
     not known. `turn` names who is being served, for what is asked about them; None once the receipt was printed.
     `invitation` goes with a code by which somebody may join, until they have. `phone` is what a member scans to have
-    points set aside for this register, which has no network.
+    points set aside for this register, which has no network; `asks` says of an unknown card that a telephone can be
+    asked whose it is.
     """
 
     standing: Standing
@@ -214,6 +215,7 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     replaced_by: str | None = None
     invitation: InvitationView | None = None
     phone: PictureView | None = None
+    asks: bool = False
 
 
 class NoticeView(Struct, frozen=True, kw_only=True):

@@ -212,15 +212,16 @@ def units_of(program: Program, now: datetime, meant: Meant | None = None) -> tup
 
     With `meant`, those that are for them and there; whether the goods are bought, or the weekday comes, is not known.
     """
-    return tuple(sorted({_unit(one) for one in _ahead(program, now, meant) if one.points}, reverse=True))
+    return tuple(sorted({_unit(one) for one in by_allowance(program, now, meant) if one.points}, reverse=True))
 
 
 def issued_ahead(program: Program, now: datetime, meant: Meant | None = None) -> tuple[str, ...]:
     """The rewards whose vouchers, or full cards of stamps, are set aside ahead on this day, as `units_of`."""
-    return tuple(one.id for one in _ahead(program, now, meant) if one.is_leased)
+    return tuple(one.id for one in by_allowance(program, now, meant) if one.is_leased)
 
 
-def _ahead(program: Program, now: datetime, meant: Meant | None = None) -> Iterator[Reward]:
+def by_allowance(program: Program, now: datetime, meant: Meant | None = None) -> Iterator[Reward]:
+    """The rewards that can be had by allowance on this day; with `meant`, those that are for them and there."""
     today = now.astimezone(ZoneInfo(program.time_zone)).date().isoformat()
     for reward in program.rewards:
         is_of_today = (reward.valid_from or today) <= today <= (reward.valid_until or today)
@@ -243,7 +244,7 @@ def ahead_of(program: Program | None, now: datetime) -> SetAside:
     """By which it is told whether another program, or another day, sets other things aside."""
     if program is None:
         return SetAside()
-    rewards = tuple(_ahead(program, now))
+    rewards = tuple(by_allowance(program, now))
     units = {(_unit(one), one.when or None): None for one in sorted(rewards, key=_unit) if one.points}
     return SetAside(units=tuple(units), issued=tuple((one.id, one.when or None) for one in rewards if one.is_leased))
 

@@ -3,7 +3,8 @@
 Owns both as the text of a QR code: letters and digits alone, which take least room there and which a keyboard scanner
 types. An ask is signed by the register's own key and sealed under the key that a centre shares with its registers, so
 that whoever reads the address learns nothing. A grant is signed by the key that signs programs, and names nobody: whose
-it is can be told by who has the key of codes. Never says whether points may be spent.
+it is can be told by who has the key of codes. So is what it tells of a member whom the register does not know, for an
+ask that names their card. Never says whether points may be spent.
 """
 
 from __future__ import annotations
@@ -33,16 +34,22 @@ GRANT_PREFIX: Final = "TILLSIDE-GRANT:"
 MAX_PARTS: Final = 4
 # Grants of one member by telephone in one outage, so that the picture of the next ask stays small.
 MAX_HAS: Final = 8
+# Of the name of a member whom the register does not know: first name and initial, in any letters.
+MAX_NAME_CHARS: Final = 24
+_MAX_CARD_CHARS: Final = 128
+_MAX_SEALED_BYTES: Final = 256
 _SIGNATURE_BYTES: Final = 64
 _SEAL_NONCE_BYTES: Final = 12
 _WHOSE_BYTES: Final = 12
 # What is signed says what it is: neither is a request, a program, or the other.
 _ASK_MARK: Final = b"tillside ask by telephone 1\n"
 _GRANT_MARK: Final = b"tillside grant by telephone 1\n"
+_TOLD_MARK: Final = b"tillside member by telephone 1\n"
 
 Bytes16 = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 _Id = Annotated[bytes, Meta(min_length=1, max_length=130)]
 _Points = Annotated[int, Meta(ge=1, le=10**14)]
+_Balance = Annotated[int, Meta(ge=-(10**14), le=10**14)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
@@ -62,6 +69,9 @@ class Ask(Struct, frozen=True, kw_only=True):
     `after` is the number of the last allowance that it has heard of, and `has` are those of the member that it was
     granted so before and has heard of no other way. `through` is the last entry of its chain when it asked, `nonce` of
     this ask alone.
+
+    Of a card that the register does not know it tells the `code`, in normal form, in place of member and points: whose
+    it is the centre says, and how many points whoever asks.
     """
 
     device: str
@@ -72,11 +82,14 @@ class Ask(Struct, frozen=True, kw_only=True):
     through: int
     nonce: bytes
     has: tuple[str, ...] = ()
+    code: str = ""
 
     @property
     def allowance(self) -> str:
         """The id of what is set aside for it: one ask, asked as often as it may be, is one allowance."""
         named = f"{self.device}\0{self.epoch}\0{self.member}\0{self.points}\0".encode()
+        if self.code:
+            named += f"{self.code}\0".encode()
         return hashlib.sha256(_ASK_MARK + named + self.nonce).hexdigest()[:32]
 
 
@@ -87,14 +100,33 @@ class Part(Struct, frozen=True, kw_only=True):
     points: int
 
 
+class Told(Struct, frozen=True, kw_only=True):
+    """What a register that does not know a member is told of them, with the balance `at` a time in whole seconds.
+
+    `spendable` is without what is set aside, as in the member's row.
+    """
+
+    member: str
+    short_name: str
+    tier: str
+    confirmed: int
+    pending: int
+    spendable: int
+    at: int
+
+
 class Grant(Struct, frozen=True, kw_only=True):
-    """What a device may spend in one epoch of the points of `whose` (`whose_points`), for the ask with that nonce."""
+    """What a device may spend in one epoch of the points of `whose` (`whose_points`), for the ask with that nonce.
+
+    For an ask that names a card `whose` is of its code, and `sealed` tells of the member (`told_in`).
+    """
 
     device: str
     epoch: str
     nonce: bytes
     whose: bytes
     parts: tuple[Part, ...]
+    sealed: bytes = b""
 
     @property
     def points(self) -> int:
@@ -115,12 +147,13 @@ class SignedAsk(Struct, frozen=True, kw_only=True):
 class _AskOnWire(Struct, frozen=True, array_like=True):
     device: _Id
     epoch: _Id
-    member: _Id
-    points: _Points
+    member: Annotated[bytes, Meta(max_length=130)]
+    points: _Count
     after: _Count
     through: _Count
     nonce: Bytes16
     has: Annotated[tuple[_Id, ...], Meta(max_length=MAX_HAS)] = ()
+    code: Annotated[str, Meta(max_length=_MAX_CARD_CHARS)] = ""
 
 
 class _PartOnWire(Struct, frozen=True, array_like=True):
@@ -134,6 +167,17 @@ class _GrantOnWire(Struct, frozen=True, array_like=True):
     nonce: Bytes16
     whose: Annotated[bytes, Meta(min_length=_WHOSE_BYTES, max_length=_WHOSE_BYTES)]
     parts: Annotated[tuple[_PartOnWire, ...], Meta(min_length=1, max_length=MAX_PARTS)]
+    sealed: Annotated[bytes, Meta(max_length=_MAX_SEALED_BYTES)] = b""
+
+
+class _ToldOnWire(Struct, frozen=True, array_like=True):
+    member: _Id
+    short_name: str
+    tier: str
+    confirmed: _Balance
+    pending: _Balance
+    spendable: _Balance
+    at: _Count
 
 
 def ask_code(ask: Ask, key: Signer, code_key: str, randomness: Callable[[int], bytes]) -> str:
@@ -142,12 +186,13 @@ def ask_code(ask: Ask, key: Signer, code_key: str, randomness: Callable[[int], b
         _AskOnWire(
             device=_packed(ask.device),
             epoch=_packed(ask.epoch),
-            member=_packed(ask.member),
+            member=_packed(ask.member) if ask.member else b"",
             points=ask.points,
             after=ask.after,
             through=ask.through,
             nonce=ask.nonce,
             has=tuple(map(_packed, ask.has)),
+            code=ask.code,
         )
     )
     nonce = randomness(_SEAL_NONCE_BYTES)
@@ -168,15 +213,18 @@ def read_ask(code: str, code_key: str) -> SignedAsk:
         ask = Ask(
             device=_unpacked(read.device),
             epoch=_unpacked(read.epoch),
-            member=_unpacked(read.member),
+            member=_unpacked(read.member) if read.member else "",
             points=read.points,
             after=read.after,
             through=read.through,
             nonce=read.nonce,
             has=tuple(map(_unpacked, read.has)),
+            code=read.code,
         )
     except (*UNDECODABLE, ValueError) as error:
         raise MalformedCodeError("this is no ask") from error
+    if bool(ask.code) == bool(ask.member) or bool(ask.member) != bool(ask.points):
+        raise MalformedCodeError("it names neither a member with points nor a card alone")
     return SignedAsk(ask=ask, document=document, signature=signature)
 
 
@@ -189,6 +237,7 @@ def grant_code(grant: Grant, key: Signer) -> str:
             nonce=grant.nonce,
             whose=grant.whose,
             parts=tuple(_PartOnWire(allowance=_packed(one.allowance), points=one.points) for one in grant.parts),
+            sealed=grant.sealed,
         )
     )
     return GRANT_PREFIX + _text(key.sign(_GRANT_MARK + document) + document)
@@ -208,12 +257,61 @@ def read_grant(text: str, public_key: str) -> Grant:
         device, epoch = _unpacked(read.device), _unpacked(read.epoch)
     except (*UNDECODABLE, ValueError) as error:
         raise MalformedCodeError("this version cannot read the grant") from error
-    return Grant(device=device, epoch=epoch, nonce=read.nonce, whose=read.whose, parts=parts)
+    return Grant(device=device, epoch=epoch, nonce=read.nonce, whose=read.whose, parts=parts, sealed=read.sealed)
 
 
 def whose_points(member: str, code_key: str) -> bytes:
     """What stands for a member in a grant, which anybody may see."""
     return hmac.digest(bytes.fromhex(code_key), _GRANT_MARK + member.encode(), "sha256")[:_WHOSE_BYTES]
+
+
+def whose_card(code: str, code_key: str) -> bytes:
+    """What stands in a grant for a card that the register does not know, by its code in normal form."""
+    return hmac.digest(bytes.fromhex(code_key), _TOLD_MARK + b"code\0" + code.encode(), "sha256")[:_WHOSE_BYTES]
+
+
+def seal_told(told: Told, nonce: bytes, code_key: str) -> bytes:
+    """What a grant tells of a member, for the ask with that nonce; only who has the key of codes can read it.
+
+    The nonce of the cipher follows from what is sealed, so that the same ask answered with another balance has another.
+    """
+    document = msgspec.msgpack.encode(
+        _ToldOnWire(
+            member=_packed(told.member),
+            short_name=told.short_name[:MAX_NAME_CHARS],
+            tier=told.tier,
+            confirmed=told.confirmed,
+            pending=told.pending,
+            spendable=told.spendable,
+            at=told.at,
+        )
+    )
+    own = hmac.digest(_told_key(code_key), b"nonce\0" + nonce + document, "sha256")[:_SEAL_NONCE_BYTES]
+    return own + AESGCM(_told_key(code_key)).encrypt(own, document, nonce)
+
+
+def told_in(grant: Grant, code_key: str) -> Told:
+    """Raises MalformedCodeError where it tells of nobody, or not for this ask."""
+    own, sealed = grant.sealed[:_SEAL_NONCE_BYTES], grant.sealed[_SEAL_NONCE_BYTES:]
+    try:
+        document = AESGCM(_told_key(code_key)).decrypt(own, sealed, grant.nonce)
+        read = msgspec.msgpack.decode(document, type=_ToldOnWire)
+        member = _unpacked(read.member)
+    except (InvalidTag, *UNDECODABLE, ValueError) as error:
+        raise MalformedCodeError("this version cannot read whom the grant tells of") from error
+    return Told(
+        member=member,
+        short_name=read.short_name,
+        tier=read.tier,
+        confirmed=read.confirmed,
+        pending=read.pending,
+        spendable=read.spendable,
+        at=read.at,
+    )
+
+
+def _told_key(code_key: str) -> bytes:
+    return hmac.digest(bytes.fromhex(code_key), _TOLD_MARK, "sha256")
 
 
 def _seal(code_key: str) -> AESGCM:

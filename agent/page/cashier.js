@@ -262,7 +262,7 @@ function showPanel(state) {
   const about = { home: customer, invited: customer, receipts: [recent, customer], why: sale }[name];
   const desk = at("desk"), made = PANELS[name];
   desk.dataset.panel = panel.name;
-  fill(desk, [words.locale, panel, chosen, about ?? null, Boolean(made)], () => made?.(state) ?? []);
+  fill(desk, [words.locale, panel, chosen, about ?? null, !panels], () => made?.(state) ?? []);
   desk.ariaBusy = String(!made);
   desk.hidden = desk.childElementCount === 0;
 }
@@ -278,7 +278,7 @@ export const backButton = () => button("Escape", say("back"), home);
 
 function homePanel({ customer }) {
   const member = customer?.member;
-  if (customer && !member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : []; // also after the sale
+  if (customer && !member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer(), customer.asks && panels ? panels.askOffer() : ""] : []; // also after the sale
   if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
   const parts = [false, true].map((byPos) => reservedCard(member, byPos)).filter(Boolean);
   const from = panel.from < member.rewards.length ? panel.from : 0, near = member.nearest;

@@ -18,6 +18,7 @@ async function show() {
   const { member, standing, sale, invitation, phone, turn } = link.live ? state : {};
   document.body.dataset.phase = standing ?? "idle";
   document.body.dataset.live = link.live;
+  document.body.dataset.asks = Boolean(phone);
   write("tier", member?.tier ?? "");
   write("name", member ? member.name ?? say("screen_member") : say("screen_idle"));
   const message = phone ? "phone" : member || !link.live ? "" : invitation ? "invited" : standing ?? "scan";

@@ -246,6 +246,8 @@ export async function scanned(texts) {
 
 export const invite = () => act("POST", "/v1/customer/invitation", null);
 export const remove = () => act("DELETE", "/v1/customer", { turn: shownTurn() }, () => say("removed"));
+const askByPhone = () => act("POST", "/v1/customer/phone", { turn: turnOf() });
+export const askOffer = () => button("P", say("phone_do"), askByPhone, { class: "wide" });
 function endByPhone() {
   act("DELETE", "/v1/customer/phone", { turn: turnOf() });
   return true;

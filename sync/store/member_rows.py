@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from loyalty.member import Member
 from sync.records import wall_text
@@ -105,6 +106,23 @@ class MemberRows(ProfileRows):
             (int(self._clock().timestamp()), row.member),
         )
         self._end_pins()
+
+    def keep_told(self, row: Member) -> bool:
+        """A member whom a telephone's grant tells of, by the one code that was asked about; pinned as one asked for.
+
+        What the feed or a lookup says of them counts before it, whatever its position: of who is held the code alone is
+        new. Whether they are held by that now; who was erased is not.
+        """
+        held = self._held((row.member,)).get(row.member)
+        if held is None or held.op == "leave":
+            self.keep_member(0, row)
+        elif held.body is not None:
+            known = _member.decode(held.body)
+            new = [one for one in row.identifiers if known.identifier(one.code) is None]
+            row = replace(known, identifiers=(*known.identifiers, *new))
+            self._replace([(fed_row(row.member, held.pos, row), held)], held.generation)
+            self._touched.add(row.member)
+        return self.member(row.member) is not None
 
     def bring_back_member(self, change: Change) -> bool:
         """A member of a damaged file, older than anything that the centre says; whether it is of use.

@@ -100,6 +100,7 @@ class Till:
             invites=lambda: self.invitations.are_offered,
             invitation=self.invitations.view,
             phone=self.phone.view,
+            asks=lambda scan: promises.has_by_allowance() and self.phone.asks_for(scan),
         )
         grants = GrantScans(self.phone, self.desk).take
         self.scans = ScanIntake(

@@ -174,6 +174,9 @@ INVITED: Final = CustomerView(
 _PICTURE = qr_path("https://join.shop.example/p/" + "TS2" * 106)
 # A member asks by telephone for points that lie elsewhere.
 ASKING: Final = replace(KNOWN, phone=PictureView(size=_PICTURE.size, path=_PICTURE.path))
+# Nobody knows here whose the card is: a telephone can be asked, and is.
+STRANGER: Final = CustomerView(standing="unknown", ending="9001", turn=9, asks=True)
+ASKING_WHO: Final = replace(STRANGER, phone=ASKING.phone)
 AFTER: Final = replace(KNOWN, turn=None, member=replace(ANA, pending=330, confirmed=2576, spendable=2576))
 HELD: Final = replace(SALE, outcome="held", points=0, pending=0, gives=())
 
@@ -238,6 +241,8 @@ STATES: Final[dict[str, PageState]] = {
     "invited": replace(IDLE, customer=INVITED, invites=True),
     "invited, at the sale": replace(IDLE, customer=replace(INVITED, turn=None), sale=HELD, invites=True),
     "by telephone": replace(IDLE, customer=ASKING),
+    "unknown, a telephone could tell": replace(IDLE, customer=STRANGER),
+    "unknown, by telephone": replace(IDLE, customer=ASKING_WHO),
     "points brought": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="granted")),
     "blocked": replace(IDLE, customer=CustomerView(standing="blocked", ending="0055")),
     "blocked, short": replace(IDLE, customer=CustomerView(standing="blocked", ending="")),

@@ -134,7 +134,7 @@ async def test_a_telephone_brings_the_points_to_a_register_without_a_network(
     # When the cashier chooses it, and the member's telephone asks
     await press(page, "1")
     await confirm(page)
-    await expect(page.locator("#desk")).to_contain_text("The points lie elsewhere.")
+    await expect(page.locator("#desk")).to_contain_text("The customer scans this with their phone")
     await expect(customer.locator("#message")).to_have_text("Scan this with your phone, then show it to the till.")
     for shown in (page, customer):
         assert await shown.evaluate(AMISS) == []
@@ -178,6 +178,59 @@ async def test_a_telephone_brings_the_points_to_a_register_without_a_network(
     assert [(row.granted, row.used) for row in rows] == [(200, 200)]
     balance = centre.database.read_now(lambda connection: operations.show(connection, "m1", utc_now())).member.balance
     assert balance.confirmed == 268 - 200 + 218
+    assert centre.database.read_now(lambda connection: ledger.check_balances(connection, utc_now())) == []
+
+
+async def test_a_card_that_the_register_does_not_know_is_asked_about_and_its_reward_given(
+    tills: tuple[Till, Till], centre: Centre, network: FaultyProxy, browser: Browser, tmp_path: Path
+) -> None:
+    # Given somebody who became a member, and got their points, where there is a network
+    home, away = tills
+    other, page = await cut_off(tills, network, browser)
+    centre.add_members(7, 1)
+    card = "TS00007"
+    home.scan(card)
+    await expect(other.locator("#name")).to_have_text("M 7")
+    home.print(receipt(3))
+    await expect(other.locator("#spendable")).to_have_text("268")
+
+    # When their card is scanned where there is none, the telephone tells whose it is and asks for a reward
+    away.scan(card)
+    await expect(page.locator("body")).to_have_attribute("data-phase", "unknown")
+    await press(page, "P")
+    await expect(page.locator("#desk")).to_contain_text("The customer scans this with their phone")
+    assert await page.evaluate(AMISS) == []
+    address = await read_of(page, tmp_path)
+    assert ADDRESS.fullmatch(address) is not None
+    phone = await (await browser.new_context(viewport={"width": 360, "height": 640}, locale="de-AT")).new_page()
+    for _ in range(TRIES):
+        await phone.goto(address)
+        await expect(phone.locator("strong").last).to_contain_text("· Kasse 12/4")
+        assert await phone.evaluate(AMISS) == []
+        assert await axe_finds(phone) == []
+        await phone.get_by_role("button", name="50 off · Punkte: 200").click()
+        await phone.wait_for_load_state()
+        if await phone.locator(".qr").count():
+            break
+        await phone.wait_for_timeout(AGAIN_AFTER_MS)
+    await expect(phone.get_by_role("heading")).to_have_text("Zeig das der Kasse")
+    away.scan(await read_of(phone, tmp_path), aim=QR)
+
+    # Then the register knows them, and the reward is given
+    await expect(page.locator("#name")).to_have_text("M 7")
+    await expect(page.locator("#desk .choices small")).to_have_count(0)
+    await press(page, "1")
+    await confirm(page)
+    await expect(page.locator(".reserved .amount")).to_have_text("50.00\u00a0RSD")
+    away.print(receipt(5, total="218,28").replace(*DISCOUNT))
+    await expect(page.locator("#gave-reward")).to_have_text("The receipt shows the discount: the reward is given.")
+
+    # And the centre finds it right
+    network.bring_up()
+    await expect(page.locator("#badge-text")).to_have_text("online", timeout=30_000)
+    held = select(tables.allowances).where(tables.allowances.c.member == "m7", tables.allowances.c.state == "spent")
+    rows = centre.database.read_now(lambda connection: connection.execute(held).all())
+    assert [(row.granted, row.used) for row in rows] == [(200, 200)]
     assert centre.database.read_now(lambda connection: ledger.check_balances(connection, utc_now())) == []
 
 

@@ -15,11 +15,11 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from agent.customer_screen import CustomerScreen, screen_of
 from agent.page_routes import FOLDER
-from agent.view import NoticeView, ProblemView
+from agent.view import NoticeView, ProblemView, ReservedView
 from tests.browser.measures import AMISS, CLIPPED, PALE
 from tests.browser.scenes import GROUPS, PANELS, SCENES, leave, play
 from tests.browser.stage import LOCALES, Stage, staged
-from tests.browser.states import ANA, IDLE, STATES
+from tests.browser.states import ANA, ASKING, ASKING_WHO, IDLE, STATES
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -112,6 +112,19 @@ async def test_everybody_can_read_the_customer_view(browser: Browser, dark: bool
         await judge(stage, screen.decode())
     await stage.fall_silent()
     await judge(stage, "silent")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1200, 900), (1024, 600), (800, 600), (1920, 1080)])
+async def test_the_code_to_scan_and_the_points_below_it_are_on_the_screen(
+    browser: Browser, width: int, height: int
+) -> None:
+    stage = await staged(browser, width=width, height=height, path="/customer")
+    some = (ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500),)
+    for customer in (ASKING, replace(ASKING, member=replace(ANA, reserved=some)), ASKING_WHO):
+        for language in LOCALES:
+            await stage.tell(screen_of(replace(IDLE, language=language, customer=customer)))
+            await expect(stage.page.locator(".qr")).to_be_visible()
+            assert await stage.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), language
 
 
 async def judge(stage: Stage, name: str) -> None:

@@ -9,8 +9,8 @@ that say so, where a household comes to any of several. A second reward is a dea
 every other time that it could have it. The picture is of one reward.
 
 Some households have a telephone with a signal, by which the centre grants what does not lie there: what is free, on its
-way to the register, or held by registers that have a network, and only where the register knows the household. How many
-have one is an assumption, not in the data.
+way to the register, or held by registers that have a network. A register that does not know the household asks by its
+card. How many have a telephone is an assumption, not in the data.
 """
 
 from __future__ import annotations
@@ -113,11 +113,9 @@ class _Grant(Struct, kw_only=True):
 class _Household:
     """One member at the centre and at the registers of the shops they go to."""
 
-    def __init__(
-        self, policy: Policy, served: Served, rewards: Sequence[Reward], *, known_everywhere: bool = False
-    ) -> None:
+    def __init__(self, policy: Policy, served: Served, rewards: Sequence[Reward], *, by_card: bool = True) -> None:
         self._policy = policy
-        self._known_everywhere = known_everywhere
+        self._by_card = by_card
         self._rewards = sorted(rewards, key=lambda reward: -reward.points)
         self._units = tuple(Unit(points=reward.points) for reward in self._rewards)
         self._cheapest = self._units[-1].points
@@ -201,9 +199,9 @@ class _Household:
         return given
 
     def _can_bring(self, visit: Visit, points: int) -> bool:
-        """Whether a telephone could have the centre grant what is lacking there, and the register knows whose it is."""
+        """Whether a telephone could have the centre grant what is lacking there, and the register can ask for it."""
         knows = any(one.store == visit.store for one in self._visits if one.at < began(visit.at))
-        if not (knows or self._known_everywhere):
+        if not (knows or self._by_card):
             return False
         elsewhere = sum(
             one.held
@@ -344,20 +342,20 @@ def measure(
     rewards: Sequence[Reward] = (REWARD,),
     registers: int = 1,
     phones: float = 0.0,
-    known_everywhere: bool = False,
+    by_card: bool = True,
     seed: int = SEED,
 ) -> Served:
     """What these households wanted and got, each at a share of `wants` of the visits at which they could.
 
     They come to any of so many `registers` of a shop. A share of `phones` of what they want and does not lie there can
-    be asked for by telephone; with `known_everywhere` registers know all households, and not their own alone.
+    be asked for by telephone; without `by_card` where the register knows the household alone.
 
     Of two rewards they want the dearest that they can afford every other time, and else the cheapest.
     """
     served = Served()
     for name, visits in households:
         random = Random(f"{seed} {name}")
-        household = _Household(policy, served, rewards, known_everywhere=known_everywhere)
+        household = _Household(policy, served, rewards, by_card=by_card)
         signal = Random(f"{seed} {name} telephones")
         which = Random(f"{seed} {name} registers")
         for number, visit in enumerate(visits):
@@ -454,8 +452,8 @@ def main(count: str = "300", picture: str = "") -> None:
         say(f"{phones:.0%} have a telephone with a signal", served)
         several = measure(households, Policy(), wants=WANTS[-1], phones=phones, registers=SEVERAL)
         say(f"{phones:.0%} have one, {SEVERAL} registers in a shop", several)
-    everywhere = measure(households, Policy(), wants=WANTS[-1], phones=1.0, known_everywhere=True)
-    say("all have one, and every register knows everybody", everywhere)
+    known = measure(households, Policy(), wants=WANTS[-1], phones=1.0, by_card=False)
+    say("all have one, of use where the register knows them alone", known)
     say(f"{SEVERAL} registers in a shop", measure(households, Policy(), wants=WANTS[-1], registers=SEVERAL))
     if picture:
         draw(households, Path(picture))

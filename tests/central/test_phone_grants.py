@@ -76,7 +76,7 @@ def test_an_ask_is_one_allowance_however_often_it_is_asked(shop: Shop) -> None:
     till, code = shop.till("2"), code_of(shop, shop.till("2"), ask := an_ask(shop, shop.till("2")))
 
     # looking grants nothing
-    assert shop.read(lambda c: phone_grants.read(c, code)).ask == ask
+    assert shop.read(lambda c: phone_grants.read(c, code, shop.now)).ask == ask
     assert set_aside(shop) == []
 
     granted = tapped(shop, code)
