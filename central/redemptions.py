@@ -8,14 +8,15 @@ What it takes of the ledger is `central.folding`'s. Never refuses one for want o
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from central import allowances, limits, members, reward_terms, spent, uses, vouchers
 from central.db import tables
+from central.db.sets import among
 from central.devices import Device
 from central.plausible import AHEAD
 from central.receipts import Seen
@@ -26,6 +27,8 @@ from sync.records import AllowanceReturnBody, Entry, RedeemBody, ReleaseBody
 BEYOND_BALANCE, BEYOND_USES = "beyond_balance", "beyond_uses"
 
 
+# A reward is reserved while its sale is rung up, or the day before: earlier than this, a clock is wrong.
+LONG_BEFORE: Final = timedelta(days=1)
 # What is said of a release whose redemption did not come, or waits itself.
 NOT_HERE: Final = "its redemption is not here"
 
@@ -40,8 +43,8 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
     if member is None:
         return Seen(code="quarantined", detail=members.UNKNOWN_ID)
     members.hold(connection, [member])
-    voucher = body.voucher or None
-    wrong = _wrong_with(connection, voucher, body, member) if voucher is not None else ()
+    voucher, at = body.voucher or None, _given_at(connection, body, now)
+    wrong = _wrong_with(connection, voucher, body, member, at) if voucher is not None else ()
     has = spent.balance(connection, member, now).confirmed if body.points and voucher is None else 0
     drawn, problems = allowances.draw(
         connection,
@@ -74,7 +77,7 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
             voucher=voucher,
             program=body.program or None,
             operator=body.operator or None,
-            at=now if body.at > now + AHEAD else body.at,
+            at=at,
             received_at=now,
             state=GIVEN,
             problems=msgspec.json.encode(problems).decode(),
@@ -93,7 +96,23 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
     )
 
 
-def _wrong_with(connection: Connection, voucher: str, body: RedeemBody, member: str) -> tuple[str, ...]:
+def _given_at(connection: Connection, body: RedeemBody, now: datetime) -> datetime:
+    """When it was, by the register's clock as far as that can be: not to come, not before what it draws of was set
+    aside, and not long before its sale. A clock that was set back would evade the limits, and the end of a voucher.
+    """
+    if body.at > now + AHEAD:
+        return now
+    table, keys, sales = tables.allowances.c, tables.receipt_keys.c, tables.receipts.c
+    of = [one.allowance for one in body.drawn]
+    granted = connection.execute(select(func.max(table.granted_at)).where(among(table.id, of))).scalar() if of else None
+    sold = select(sales.issued_at).where(keys.key == (body.receipt or ""), keys.receipt == sales.key)
+    issued = connection.execute(sold).scalar() if body.receipt else None
+    if issued is not None and issued - body.at > LONG_BEFORE:
+        return max(min(issued, now), granted or issued)
+    return max(body.at, granted or body.at)
+
+
+def _wrong_with(connection: Connection, voucher: str, body: RedeemBody, member: str, at: datetime) -> tuple[str, ...]:
     """What a person should look at of a voucher that was taken. It is held from here on."""
     row = vouchers.hold(connection, voucher)
     if row is None:
@@ -102,7 +121,7 @@ def _wrong_with(connection: Connection, voucher: str, body: RedeemBody, member: 
     problems = {
         "foreign_voucher": row.member not in (None, member),
         "revoked_voucher": row.revoked_at is not None,
-        "expired_voucher": row.expires_at is not None and row.expires_at <= body.at,
+        "expired_voucher": row.expires_at is not None and row.expires_at <= at,
         BEYOND_USES: given + body.times > row.uses,
     }
     return tuple(name for name, is_so in problems.items() if is_so)

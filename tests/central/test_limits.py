@@ -370,6 +370,33 @@ def test_rewards_given_at_once_are_counted_one_by_one(shop: Shop) -> None:
     assert [shop.redemption(f"r{number}").problems for number in range(1, 5)] == ["[]", "[]", "[]", '["over_limit"]']
 
 
+@pytest.mark.parametrize("by", ["what was set aside", "the balance"])
+def test_a_register_whose_clock_was_set_back_evades_no_limit(shop: Shop, by: str) -> None:
+    shop.write(lambda connection: limits.set_limits(connection, Limits(member=2), "as usual", NOON, "reward"))
+    till = shop.till()
+    shop.sell(till, 1000)
+    # when each reward is said to be of two days before the one before it
+    for number in range(1, 5):
+        draws = [(shop.grant(till, UNIT).allowance, UNIT)] if by == "what was set aside" else []
+        sold = shop.sell(till, 500)
+        shop.redeem(till, UNIT, *draws, key=f"r{number}", receipt=sold.key, at=shop.now - timedelta(days=2 * number))
+
+    assert [shop.redemption(f"r{number}").problems for number in (1, 2)] == ["[]"] * 2
+    assert [shop.redemption(f"r{number}").problems for number in (3, 4)] == ['["over_limit"]'] * 2
+    report = shop.read(lambda connection: cashiers.report(connection, shop.now - timedelta(hours=1))).cashiers
+    assert sum(row.rewards for row in report) == 4
+
+
+def test_a_reward_that_was_reserved_the_day_before_its_sale_keeps_its_time(shop: Shop) -> None:
+    till = shop.till()
+    shop.sell(till, 1000)
+    before = shop.now - timedelta(hours=20)
+    sold = shop.sell(till, 500)
+    shop.redeem(till, UNIT, key="r1", receipt=sold.key, at=before)
+
+    assert shop.redemption("r1").at == before
+
+
 def test_a_sale_that_comes_after_its_reward_is_held_for_it(shop: Shop) -> None:
     till = shop.till()
     shop.write(lambda connection: limits.set_limits(connection, Limits(member=1), "strict", NOON, "reward"))

@@ -592,6 +592,18 @@ def test_a_voucher_that_was_taken_after_its_end_counts_and_is_shown(shop: Shop) 
     assert problems(shop, "k1") == ["expired_voucher"]
 
 
+def test_a_clock_that_is_set_back_takes_no_voucher_before_its_end(shop: Shop) -> None:
+    till = shop.till()
+    [voucher] = shop.issue(2, until="P1D")[:1]
+    lease = shop.lease(till, voucher)
+    shop.now += timedelta(days=40)
+    sold = shop.sell(till, 300)
+
+    shop.take(till, lease, key="k1", receipt=sold.key, at=shop.now - timedelta(days=40))
+
+    assert problems(shop, "k1") == ["expired_voucher"]
+
+
 # ---- what an operator does
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -427,6 +427,7 @@ class TestPlanning:
         st.integers(1, 9),
         st.lists(UNITS, min_size=1, max_size=3),
     )
+    @example(0, [(0, 0, False), (0, 0, False), (0, 0, True), (0, 1, False), (1, 14, True)], 4, 2, [Unit(points=3)])
     def test_once_it_is_dealt_out_anew_nothing_is_misplaced_any_more(
         self, free: int, some: list[tuple[int, int, bool]], at_most: int, rewards: int, units: list[Unit]
     ) -> None:
@@ -436,7 +437,8 @@ class TestPlanning:
             for n, (visits, held, takes_more) in enumerate(some)
         }
 
-        for _ in range(2):
+        # What is no whole reward may come back alone, and make one with what is left over.
+        for _ in range(len(places) + 2):
             for share in planned(free, units, tuple(places.values()), policy):
                 free -= share.points
                 places[share.device] = replace(places[share.device], held=places[share.device].held + share.points)

@@ -369,7 +369,8 @@ def _unlike(store: SimulatedStore, row: Member) -> str:
     shown = store.member(row.member)
     if shown is None:
         return "nothing"
-    spendable = row.balance.spendable + store.standing(row, is_sure=True).safe
+    standing = store.standing(row, is_sure=True)
+    spendable = row.balance.spendable + sum(one.left for one in standing.allowances if one.epoch == standing.epoch)
     here = replace(row, balance=replace(row.balance, spendable=spendable), as_of=shown.as_of)
     return ", ".join(
         f"{field} ({getattr(shown, field)}, not {getattr(here, field)})"
