@@ -104,12 +104,13 @@ def _given_at(connection: Connection, body: RedeemBody, now: datetime) -> dateti
         return now
     table, keys, sales = tables.allowances.c, tables.receipt_keys.c, tables.receipts.c
     of = [one.allowance for one in body.drawn]
-    granted = connection.execute(select(func.max(table.granted_at)).where(among(table.id, of))).scalar() if of else None
+    latest = select(func.max(table.granted_at)).where(among(table.id, of))
+    granted: datetime = (connection.execute(latest).scalar() if of else None) or body.at
     sold = select(sales.issued_at).where(keys.key == (body.receipt or ""), keys.receipt == sales.key)
-    issued = connection.execute(sold).scalar() if body.receipt else None
+    issued: datetime | None = connection.execute(sold).scalar() if body.receipt else None
     if issued is not None and issued - body.at > LONG_BEFORE:
-        return max(min(issued, now), granted or issued)
-    return max(body.at, granted or body.at)
+        return max(min(issued, now), granted)
+    return max(body.at, granted)
 
 
 def _wrong_with(connection: Connection, voucher: str, body: RedeemBody, member: str, at: datetime) -> tuple[str, ...]:
