@@ -31,6 +31,8 @@ NAMED_ELSEWHERE = {
     "poison",
     "fork",
     "shared_identity",
+    "erasure",
+    "two_members",
 }
 
 

@@ -104,7 +104,8 @@ def test_a_members_name_cannot_steer_the_terminal(config: str, capsys: pytest.Ca
     members_command(action="show", query="TS6666", config=config, as_json=False)
 
     told = capsys.readouterr().out
-    assert "Eve?[2J?<b>" in told
+    assert "Eve[2J<b>" in told
+    assert "\x1b" not in told
 
 
 def test_queue_list_as_json_is_one_document(config: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ class Closing:
     async def open_epoch(self, _request: EpochRequest) -> EpochResponse:
         return EpochResponse(epoch="e1", centre_epoch="c1", server_time=self._now)
 
-    async def snapshot(self, _last: str | None) -> SnapshotResponse:
+    async def snapshot(self, _last: str | None, _as_of: int) -> SnapshotResponse:
         return SnapshotResponse(centre_epoch="c1", as_of=0, made_at=self._now, scope="all", chunks=())
 
     async def changes(self, _after: int, _limit: int, _scope: str) -> ChangesResponse:
