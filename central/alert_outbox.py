@@ -90,9 +90,9 @@ def hasten(connection: Connection, way: AlertWay, now: datetime) -> None:
     connection.execute(update(_waiting).where(_waiting.c.way == way).values(next_at=now))
 
 
-def forget(connection: Connection, way: AlertWay) -> int:
-    """Drops all of a way that is not set up any more; returns how many there were."""
-    return connection.execute(delete(_waiting).where(_waiting.c.way == way)).rowcount
+def forget(connection: Connection, way: AlertWay, made_before: datetime) -> int:
+    """Drops what was made for a way before it was not set up any more; returns how many there were."""
+    return connection.execute(delete(_waiting).where(_waiting.c.way == way, _waiting.c.made_at < made_before)).rowcount
 
 
 def is_empty(connection: Connection, way: AlertWay) -> bool:

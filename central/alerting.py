@@ -109,10 +109,12 @@ class Alerting:
 
     async def send(self, way: AlertWay) -> None:
         """Sends what is due by one way, the oldest first; after a failure of the way itself the rest waits with it."""
+        now = self._clock()
         settings = (await asyncio.to_thread(self._folder.settings)).alerts
         if settings is None or way not in set_up(settings):
             if not await self._database.read(partial(alert_outbox.is_empty, way=way)):
-                await self._database.write(partial(alert_outbox.forget, way=way), Way.BESIDE)
+                # What came since then may be of a way that was set up meanwhile.
+                await self._database.write(partial(alert_outbox.forget, way=way, made_before=now), Way.BESIDE)
             return
         before, self._sent_with[way] = self._sent_with.get(way), settings
         if before not in (None, settings):

@@ -551,6 +551,7 @@ async def test_what_waits_is_tried_at_once_by_other_settings_and_dropped_with_it
         assert len(hook.got) == 2
         await keeps(centre, "second", "webhook")
         told_by(None)
+        centre.clock.now += timedelta(seconds=1)
         await alerting.send("webhook")
         told_by(hook.url)
         await alerting.send("webhook")
