@@ -194,7 +194,7 @@ class PurgeRows(Reading):
         those in which somebody stands whose name, or the end of whose code, is theirs. Where to go on, None at the end.
         """
         rows = self._rows(
-            "SELECT source, call, answer FROM answered_calls WHERE (source, call) > (?, ?) "
+            "SELECT source, call, answer FROM answered_calls WHERE (source, call) > (?, ?) AND answer <> x'' "
             "ORDER BY source, call LIMIT ?",
             (*after, AT_ONCE),
         )

@@ -306,7 +306,7 @@ async def test_answers_that_would_be_given_again_tell_nobody_of_who_was_erased(s
     def answered(writing: Writing) -> None:
         lived(writing)
         for sale, reference in (("s-theirs", MemberReference(code=CARD)), ("s-other", MemberReference(code="TS0001"))):
-            writing.open_sale(sale, CAPTURED, by_page=False)
+            writing.open_sale(sale, CAPTURED, by_page=False, call=f"opens {sale}")
             writing.set_sale_member(sale, reference)
         iva: dict[str, str | None] = {"ending": "7001", "name": NAME}
         typed: dict[str, str | None] = {"ending": "", "name": NAME}
